@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One LSTM encoder learns the sentiment of reviews and the topic of news together, from raw text.
+ *
+ *   sentiment_topic train --reviews FILE --news FILE [--reviews-test FILE --news-test FILE] [--model FILE] ...
+ *   sentiment_topic evaluate --model FILE --reviews-test FILE --news-test FILE
+ *   sentiment_topic predict --model FILE < lines
+ *
+ * Leave out --news or --reviews to train one task alone with the same encoder. */
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "support/check.h"
+#include "support/progress.h"
+#include "support/settings.h"
+
+enum { SENTIMENT, TOPIC, TASKS, MAX_LINE = 1 << 20 };
+
+static const char *const task_names[TASKS] = {"sentiment", "topic"};
+static const int32_t task_classes[TASKS] = {2, 4};
+static const char *const sentiment_names[] = {"negative", "positive"};
+static const char *const topic_names[] = {"World", "Sports", "Business", "Sci/Tech"};
+
+/** Everything that is made from a model file or for a training run. */
+typedef struct network {
+    mtl_context *context;
+    mtl_vocabulary *vocabulary;
+    mtl_model *model;
+    mtl_encoder *encoder;   /* borrowed from the model */
+    mtl_head *heads[TASKS]; /* likewise; NULL: the model does not have the task */
+    mtl_tape *tape;
+} network;
+
+/* Data ---------------------------------------------------------------------------------------------------------- */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+    return n >= k && strcmp(text + n - k, end) == 0;
+}
+
+/* The position of a named column in the header line of a CSV file; ends the program when there is none. */
+static int32_t find_column(const char *path, const char *name)
+{
+    char line[4096] = "";
+    FILE *file = fopen(path, "r");
+    if (file) {
+        if (!fgets(line, sizeof line, file)) {
+            line[0] = '\0';
+        }
+        fclose(file);
+    }
+    int32_t column = 0;
+    for (char *field = strtok(line, ",\r\n"); field; field = strtok(NULL, ",\r\n"), column++) {
+        if (strcmp(field, name) == 0) {
+            return column;
+        }
+    }
+    fprintf(stderr, "%s: there is no column '%s' in its first line\n", path, name);
+    exit(1);
+}
+
+static mtl_dataset *open_reviews(mtl_context *context, const char *path)
+{
+    static const char *const digits[] = {"0", "1"};
+    mtl_dataset *dataset = NULL;
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        CHECK(context, mtl_dataset_open_imdb(context, path, &dataset));
+        return dataset;
+    }
+    bool csv = ends_with(path, ".csv");
+    int32_t text_column = csv ? find_column(path, "text") : 1;
+    mtl_label_column label = {csv ? find_column(path, "label") : 0, MTL_LABELS_CLASS, csv ? digits : sentiment_names, 2};
+    mtl_table_options table = MTL_TABLE_OPTIONS_INIT;
+    table.text_columns = &text_column;
+    table.num_text_columns = 1;
+    table.labels = &label;
+    table.num_labels = 1;
+    table.delimiter = csv ? ',' : '\t';
+    table.quotes = csv;
+    table.header = csv;
+    CHECK(context, mtl_dataset_open_table(context, path, &table, &dataset));
+    return dataset;
+}
+
+static mtl_dataset *open_task(mtl_context *context, int task, const char *path)
+{
+    mtl_dataset *dataset = NULL;
+    if (!path) {
+        return NULL;
+    }
+    if (task == SENTIMENT) {
+        return open_reviews(context, path);
+    }
+    CHECK(context, mtl_dataset_open_ag_news(context, path, &dataset));
+    return dataset;
+}
+
+/* Splits the last part off a dataset; the dataset itself becomes the rest. */
+static mtl_dataset *hold_out(mtl_context *context, mtl_dataset **dataset, double part)
+{
+    if (!*dataset || part == 0) {
+        return NULL;
+    }
+    mtl_dataset *train = NULL, *held = NULL;
+    int64_t rows = mtl_dataset_rows(*dataset);
+    int64_t cut = rows - (int64_t)(part * (double)rows);
+    CHECK(context, mtl_dataset_slice(*dataset, 0, cut, &train));
+    CHECK(context, mtl_dataset_slice(*dataset, cut, rows, &held));
+    mtl_dataset_release(*dataset);
+    *dataset = train;
+    return held;
+}
+
+static mtl_vocabulary *build_vocabulary(mtl_context *context, const settings *s, mtl_dataset *const datasets[TASKS])
+{
+    mtl_tokenizer *tokenizer;
+    mtl_vocabulary_builder *builder;
+    mtl_vocabulary *vocabulary = NULL;
+    mtl_vocabulary_options options = MTL_VOCABULARY_OPTIONS_INIT;
+    options.max_size = s->vocabulary;
+    options.min_count = s->min_count;
+    CHECK(context, mtl_tokenizer_create(context, NULL, &tokenizer));
+    CHECK(context, mtl_vocabulary_builder_create(context, tokenizer, &builder));
+    for (int t = 0; t < TASKS; t++) {
+        if (datasets[t]) {
+            CHECK(context, mtl_vocabulary_builder_add_dataset(builder, datasets[t]));
+        }
+    }
+    CHECK(context, mtl_vocabulary_builder_finish(builder, &options, &vocabulary));
+    mtl_vocabulary_builder_destroy(builder);
+    mtl_tokenizer_release(tokenizer);
+    return vocabulary;
+}
+
+static mtl_sampler *make_sampler(network *net, const settings *s, bool training, mtl_dataset *const datasets[TASKS])
+{
+    mtl_sampler *sampler = NULL;
+    mtl_sampler_options options = MTL_SAMPLER_OPTIONS_INIT;
+    options.batch_rows = s->batch;
+    options.max_tokens = s->max_tokens;
+    options.keep_tail = (int32_t)s->keep_tail;
+    options.seed = (uint64_t)s->seed;
+    options.shuffle = training;
+    CHECK(net->context, mtl_sampler_create(net->context, net->vocabulary, TASKS, &options, &sampler));
+    for (int32_t t = 0; t < TASKS; t++) {
+        if (datasets[t]) {
+            CHECK(net->context, mtl_sampler_add_dataset(sampler, datasets[t], &t, 1));
+        }
+    }
+    return sampler;
+}
+
+/* Network --------------------------------------------------------------------------------------------------------- */
+
+static mtl_context *make_context(const settings *s)
+{
+    mtl_context *context = NULL;
+    mtl_context_options options = MTL_CONTEXT_OPTIONS_INIT;
+    options.threads = (int32_t)s->threads;
+    options.seed = (uint64_t)s->seed;
+    options.gemm = MTL_GEMM_BUILTIN; /* equal bits for any number of threads */
+    CHECK(NULL, mtl_context_create(&options, &context));
+    return context;
+}
+
+static void build_network(network *net, const settings *s, mtl_dataset *const datasets[TASKS])
+{
+    mtl_context *context = net->context;
+    mtl_lstm_options options = MTL_LSTM_OPTIONS_INIT;
+    options.vocabulary_size = mtl_vocabulary_size(net->vocabulary);
+    options.embedding_dim = s->embedding;
+    options.hidden_dim = s->hidden;
+    options.num_layers = (int32_t)s->layers;
+    options.bidirectional = (int32_t)s->bidirectional;
+    options.pooling = s->pooling;
+    options.embedding_dropout = s->embedding_dropout;
+    options.layer_dropout = s->layer_dropout;
+    options.output_dropout = s->output_dropout;
+    CHECK(context, mtl_encoder_create_lstm(context, &options, &net->encoder));
+    CHECK(context, mtl_model_create(context, NULL, &net->model));
+    CHECK(context, mtl_model_add_encoder(net->model, "encoder", net->encoder));
+    for (int t = 0; t < TASKS; t++) {
+        if (datasets[t]) {
+            int64_t features = mtl_encoder_output_dim(net->encoder);
+            CHECK(context, mtl_head_create_classifier(context, features, task_classes[t], NULL, &net->heads[t]));
+            CHECK(context, mtl_model_add_head(net->model, task_names[t], net->heads[t]));
+            mtl_head_release(net->heads[t]); /* the model holds it */
+        }
+    }
+    mtl_encoder_release(net->encoder);
+    CHECK(context, mtl_tape_create(context, NULL, &net->tape));
+}
+
+static void save_network(const network *net, const settings *s)
+{
+    char max_tokens[32], keep_tail[32];
+    const char *keys[] = {"max_tokens", "keep_tail"}, *values[] = {max_tokens, keep_tail};
+    snprintf(max_tokens, sizeof max_tokens, "%lld", (long long)s->max_tokens);
+    snprintf(keep_tail, sizeof keep_tail, "%lld", (long long)s->keep_tail);
+    mtl_save_options options = MTL_SAVE_OPTIONS_INIT;
+    options.vocabulary = net->vocabulary;
+    options.keys = keys;
+    options.values = values;
+    options.num_metadata = 2;
+    CHECK(net->context, mtl_model_save(net->model, s->model, &options));
+}
+
+/* Reads a model file; the number of tokens of a text is part of what was learned. */
+static void load_network(network *net, settings *s)
+{
+    mtl_checkpoint *checkpoint = NULL;
+    CHECK(net->context, mtl_checkpoint_open(net->context, s->model, &checkpoint));
+    CHECK(net->context, mtl_checkpoint_vocabulary(checkpoint, &net->vocabulary));
+    CHECK(net->context, mtl_checkpoint_restore(checkpoint, &net->model));
+    const char *max_tokens = mtl_checkpoint_metadata(checkpoint, "max_tokens");
+    const char *keep_tail = mtl_checkpoint_metadata(checkpoint, "keep_tail");
+    s->max_tokens = max_tokens ? atoll(max_tokens) : s->max_tokens;
+    s->keep_tail = keep_tail ? atoll(keep_tail) : s->keep_tail;
+    mtl_checkpoint_close(checkpoint);
+    net->encoder = mtl_model_encoder(net->model, "encoder");
+    for (int t = 0; t < TASKS; t++) {
+        net->heads[t] = mtl_model_head(net->model, task_names[t]);
+    }
+    if (!net->encoder || (!net->heads[SENTIMENT] && !net->heads[TOPIC])) {
+        fprintf(stderr, "%s is not a model of this program\n", s->model);
+        exit(1);
+    }
+    CHECK(net->context, mtl_tape_create(net->context, NULL, &net->tape));
+}
+
+static void release_network(network *net)
+{
+    mtl_tape_destroy(net->tape);
+    mtl_model_destroy(net->model);
+    mtl_vocabulary_release(net->vocabulary);
+    mtl_context_release(net->context);
+}
+
+/* Measuring ------------------------------------------------------------------------------------------------------- */
+
+static void measure_batch(network *net, mtl_batch *batch, mtl_metrics *const metrics[TASKS])
+{
+    mtl_tape_reset(net->tape, MTL_TAPE_INFER);
+    mtl_tensor *features = mtl_encoder_forward(net->encoder, net->tape, mtl_batch_inputs(batch));
+    for (int32_t t = 0; t < TASKS; t++) {
+        int64_t rows = net->heads[t] ? mtl_batch_labelled(batch, t) : 0;
+        if (rows > 0) {
+            mtl_tensor *logits = mtl_head_forward(net->heads[t], net->tape, features);
+            mtl_tensor *labels = mtl_batch_labels(batch, t);
+            double loss;
+            CHECK(net->context, mtl_tensor_item(mtl_cross_entropy(net->tape, logits, labels, NULL), &loss));
+            CHECK(net->context, mtl_metrics_add(metrics[t], logits, labels));
+            CHECK(net->context, mtl_metrics_add_loss(metrics[t], loss, rows));
+        }
+    }
+}
+
+static void print_metrics(const char *title, const mtl_metrics *metrics, int task, bool confusion)
+{
+    printf("%-10s %-9s  accuracy %.4f  macro F1 %.4f  loss %.4f  rows %lld\n", title, task_names[task],
+           mtl_metrics_accuracy(metrics), mtl_metrics_macro_f1(metrics), mtl_metrics_mean_loss(metrics),
+           (long long)mtl_metrics_rows(metrics));
+    for (int32_t i = 0; confusion && i < task_classes[task]; i++) {
+        printf("  %-9s", task == SENTIMENT ? sentiment_names[i] : topic_names[i]);
+        for (int32_t k = 0; k < task_classes[task]; k++) {
+            printf(" %7lld", (long long)mtl_metrics_confusion(metrics, i, k));
+        }
+        putchar('\n');
+    }
+}
+
+static void measure(network *net, const settings *s, const char *title, mtl_dataset *const datasets[TASKS],
+                    bool confusion)
+{
+    if (!datasets[SENTIMENT] && !datasets[TOPIC]) {
+        return;
+    }
+    mtl_metrics *metrics[TASKS] = {NULL, NULL};
+    for (int t = 0; t < TASKS; t++) {
+        CHECK(net->context, mtl_metrics_create(net->context, task_classes[t], &metrics[t]));
+    }
+    mtl_sampler *sampler = make_sampler(net, s, false, datasets);
+    for (;;) {
+        mtl_batch *batch = NULL;
+        CHECK(net->context, mtl_sampler_next(sampler, &batch));
+        if (!batch) {
+            break;
+        }
+        measure_batch(net, batch, metrics);
+    }
+    for (int t = 0; t < TASKS; t++) {
+        if (mtl_metrics_rows(metrics[t]) > 0) {
+            print_metrics(title, metrics[t], t, confusion);
+        }
+        mtl_metrics_destroy(metrics[t]);
+    }
+    fflush(stdout);
+    mtl_sampler_destroy(sampler);
+}
+
+static void measure_tests(network *net, const settings *s)
+{
+    const char *paths[TASKS] = {s->reviews_test, s->news_test};
+    mtl_dataset *tests[TASKS];
+    for (int t = 0; t < TASKS; t++) {
+        tests[t] = net->heads[t] ? open_task(net->context, t, paths[t]) : NULL;
+    }
+    measure(net, s, "test", tests, true);
+    for (int t = 0; t < TASKS; t++) {
+        mtl_dataset_release(tests[t]);
+    }
+}
+
+/* Training -------------------------------------------------------------------------------------------------------- */
+
+typedef struct training {
+    mtl_objective *objective;
+    mtl_optimizer *optimizer;
+    mtl_gradients *gradients;
+    int32_t number[TASKS]; /* of each task in the objective; -1: not there */
+    double smoothing;
+} training;
+
+static void begin_training(training *run, network *net, const settings *s, int64_t batches)
+{
+    mtl_context *context = net->context;
+    const double weights[TASKS] = {s->sentiment_weight, s->topic_weight};
+    mtl_adam_options adam = MTL_ADAM_OPTIONS_INIT;
+    adam.learning_rate = s->learning_rate;
+    adam.weight_decay = s->weight_decay;
+    adam.clip_norm = s->clip;
+    mtl_schedule_options schedule = MTL_SCHEDULE_OPTIONS_INIT;
+    schedule.kind = MTL_SCHEDULE_COSINE;
+    schedule.total_steps = s->epochs * batches;
+    schedule.warmup_steps = s->warmup < schedule.total_steps ? s->warmup : 0;
+    schedule.final_factor = 0.02;
+    CHECK(context, mtl_objective_create(net->model, NULL, &run->objective));
+    CHECK(context, mtl_objective_share_encoder(run->objective, net->encoder));
+    for (int t = 0; t < TASKS; t++) {
+        run->number[t] = net->heads[t] ? mtl_objective_num_tasks(run->objective) : -1;
+        if (net->heads[t]) {
+            CHECK(context, mtl_objective_add_task(run->objective, task_names[t], weights[t]));
+        }
+    }
+    CHECK(context, mtl_optimizer_create_adamw(net->model, &adam, &run->optimizer));
+    CHECK(context, mtl_optimizer_set_schedule(run->optimizer, &schedule));
+    CHECK(context, mtl_gradients_create(net->model, &run->gradients));
+    run->smoothing = s->smoothing;
+}
+
+static void train_batch(training *run, network *net, mtl_batch *batch)
+{
+    mtl_cross_entropy_options options = MTL_CROSS_ENTROPY_OPTIONS_INIT;
+    mtl_tensor *losses[TASKS];
+    int32_t count = 0;
+    options.label_smoothing = run->smoothing;
+    mtl_tape_reset(net->tape, MTL_TAPE_TRAIN);
+    mtl_tensor *features = mtl_encoder_forward(net->encoder, net->tape, mtl_batch_inputs(batch));
+    for (int32_t t = 0; t < TASKS; t++) {
+        if (net->heads[t]) {
+            mtl_tensor *logits = mtl_head_forward(net->heads[t], net->tape, features);
+            losses[count++] = mtl_cross_entropy(net->tape, logits, mtl_batch_labels(batch, t), &options);
+        }
+    }
+    CHECK(net->context, mtl_objective_backward(run->objective, net->tape, losses, count, run->gradients));
+    CHECK(net->context, mtl_optimizer_step(run->optimizer, run->gradients));
+}
+
+static void train_epoch(training *run, network *net, mtl_sampler *sampler, progress *p)
+{
+    for (;;) {
+        mtl_batch *batch = NULL;
+        CHECK(net->context, mtl_sampler_next(sampler, &batch));
+        if (!batch) {
+            return;
+        }
+        train_batch(run, net, batch);
+        double loss[TASKS] = {0, 0};
+        int64_t rows[TASKS] = {0, 0};
+        for (int32_t t = 0; t < TASKS; t++) {
+            rows[t] = run->number[t] < 0 ? 0 : mtl_batch_labelled(batch, t);
+            loss[t] = rows[t] > 0 ? mtl_objective_task_loss(run->objective, run->number[t]) : 0;
+        }
+        progress_batch(p, mtl_batch_tokens(batch), loss, rows);
+    }
+}
+
+static int command_train(settings *s)
+{
+    network net = {.context = make_context(s)};
+    training run = {0};
+    progress p;
+    const char *paths[TASKS] = {s->reviews, s->news};
+    mtl_dataset *datasets[TASKS], *held[TASKS];
+    double start = seconds_now();
+    if (!s->reviews && !s->news) {
+        fprintf(stderr, "train needs --reviews, --news or both\n");
+        return 2;
+    }
+    for (int t = 0; t < TASKS; t++) {
+        datasets[t] = open_task(net.context, t, paths[t]);
+        held[t] = hold_out(net.context, &datasets[t], s->validation);
+    }
+    net.vocabulary = build_vocabulary(net.context, s, datasets);
+    mtl_sampler *sampler = make_sampler(&net, s, true, datasets);
+    build_network(&net, s, datasets);
+    begin_training(&run, &net, s, mtl_sampler_batches(sampler));
+    printf("%lld reviews, %lld news, %lld tokens; vocabulary %lld; %lld parameters; read in %.1f s\n",
+           (long long)mtl_dataset_rows(datasets[SENTIMENT]), (long long)mtl_dataset_rows(datasets[TOPIC]),
+           (long long)mtl_sampler_tokens(sampler), (long long)mtl_vocabulary_size(net.vocabulary),
+           (long long)mtl_model_num_values(net.model), seconds_now() - start);
+    progress_begin(&p, s->epochs, mtl_sampler_batches(sampler));
+    for (int64_t epoch = 1; epoch <= s->epochs; epoch++) {
+        progress_begin_epoch(&p, epoch);
+        train_epoch(&run, &net, sampler, &p);
+        progress_end_epoch(&p);
+        measure(&net, s, "validation", held, false);
+    }
+    save_network(&net, s);
+    printf("trained in %.1f s, saved as %s\n", seconds_now() - start, s->model);
+    measure_tests(&net, s);
+    for (int t = 0; t < TASKS; t++) {
+        mtl_dataset_release(datasets[t]);
+        mtl_dataset_release(held[t]);
+    }
+    mtl_gradients_destroy(run.gradients);
+    mtl_optimizer_destroy(run.optimizer);
+    mtl_objective_destroy(run.objective);
+    mtl_sampler_destroy(sampler);
+    release_network(&net);
+    return 0;
+}
+
+/* Using a model --------------------------------------------------------------------------------------------------- */
+
+static int command_evaluate(settings *s)
+{
+    network net = {.context = make_context(s)};
+    load_network(&net, s);
+    if (!s->reviews_test && !s->news_test) {
+        fprintf(stderr, "evaluate needs --reviews-test, --news-test or both\n");
+        return 2;
+    }
+    measure_tests(&net, s);
+    release_network(&net);
+    return 0;
+}
+
+/* The ids of a line, cut as in training; at least one. */
+static size_t encode_line(const network *net, const settings *s, const char *line, int32_t *ids, size_t capacity)
+{
+    size_t count = 0;
+    CHECK(net->context, mtl_vocabulary_encode(net->vocabulary, line, strlen(line), ids, capacity, &count));
+    count = count < capacity ? count : capacity;
+    size_t most = (size_t)s->max_tokens, tail = (size_t)s->keep_tail;
+    if (count > most) {
+        memmove(ids + most - tail, ids + count - tail, tail * sizeof ids[0]);
+        count = most;
+    }
+    if (count == 0) {
+        ids[0] = MTL_TOKEN_UNKNOWN;
+        count = 1;
+    }
+    return count;
+}
+
+static void predict_line(network *net, const settings *s, const char *line, int32_t *ids, size_t capacity)
+{
+    int64_t offsets[2] = {0, (int64_t)encode_line(net, s, line, ids, capacity)};
+    mtl_tensor *inputs = NULL;
+    CHECK(net->context, mtl_tensor_create_ragged(net->context, 1, offsets, ids, &inputs));
+    mtl_tape_reset(net->tape, MTL_TAPE_INFER);
+    mtl_tensor *features = mtl_encoder_forward(net->encoder, net->tape, inputs);
+    for (int t = 0; t < TASKS; t++) {
+        if (!net->heads[t]) {
+            continue;
+        }
+        double p[4];
+        mtl_tensor *probabilities = mtl_softmax(net->tape, mtl_head_forward(net->heads[t], net->tape, features));
+        CHECK(net->context, mtl_tensor_read(probabilities, MTL_FLOAT64, p, (size_t)task_classes[t]));
+        int best = 0;
+        for (int c = 1; c < task_classes[t]; c++) {
+            best = p[c] > p[best] ? c : best;
+        }
+        printf("%s %.3f\t", t == SENTIMENT ? sentiment_names[best] : topic_names[best], p[best]);
+    }
+    printf("%s\n", line);
+    mtl_tensor_release(inputs);
+}
+
+static int command_predict(settings *s)
+{
+    network net = {.context = make_context(s)};
+    load_network(&net, s);
+    size_t capacity = MAX_LINE; /* a token has at least one byte */
+    int32_t *ids = malloc(capacity * sizeof ids[0]);
+    char *line = malloc(MAX_LINE);
+    if (!ids || !line) {
+        fprintf(stderr, "out of memory\n");
+        return 1;
+    }
+    while (fgets(line, MAX_LINE, stdin)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        predict_line(&net, s, line, ids, capacity);
+    }
+    free(line);
+    free(ids);
+    release_network(&net);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(settings *);
+    } commands[] = {{"train", command_train}, {"evaluate", command_evaluate}, {"predict", command_predict}};
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            settings s;
+            read_settings(&s, argc - 2, argv + 2);
+            return commands[i].run(&s);
+        }
+    }
+    bool help = argc > 1 && strcmp(argv[1], "--help") == 0;
+    puts("usage: sentiment_topic train|evaluate|predict [options]");
+    print_settings_help();
+    return help ? 0 : 2;
+}

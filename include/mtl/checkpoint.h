@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file checkpoint.h
+ *  @brief Saving and loading models as safetensors files.
+ *
+ *  A checkpoint holds every parameter as a little-endian F32 tensor under its whole name, and string metadata: the
+ *  configuration of encoders and heads, the vocabulary, and what the host adds. Python's safetensors opens it; a file
+ *  that was written from a PyTorch module with the same names loads here.
+ *
+ *  Saving is atomic: written under a temporary name in the same folder, synced, renamed over the old file, folder synced.
+ */
+#ifndef MTL_CHECKPOINT_H
+#define MTL_CHECKPOINT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mtl/model.h>
+#include <mtl/text.h>
+
+MTL_BEGIN_DECLS
+
+/** Options of mtl_model_save(). */
+typedef struct mtl_save_options {
+    size_t struct_size;          /**< sizeof(mtl_save_options), set by MTL_SAVE_OPTIONS_INIT */
+    mtl_vocabulary *vocabulary;  /**< kept in the metadata; NULL: none */
+    const char *const *keys;     /**< num_metadata names of the host's metadata, not beginning with "mtl." */
+    const char *const *values;   /**< their values, UTF-8 */
+    int64_t num_metadata;        /**< 0 or more */
+} mtl_save_options;
+
+/** Initializer of mtl_save_options. */
+#define MTL_SAVE_OPTIONS_INIT { sizeof(mtl_save_options), NULL, NULL, NULL, 0 }
+
+/** Saves a model. The old file survives any failure.
+ *
+ *  @param[in] model    not NULL
+ *  @param[in] path     file name
+ *  @param[in] options  NULL for every default
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED, MTL_ERROR_IO, MTL_ERROR_MEMORY
+ *  @since 0.1
+ */
+MTL_API MTL_NODISCARD mtl_status mtl_model_save(mtl_model *model, const char *path, const mtl_save_options *options);
+
+/** A file that was opened to be loaded. Its header is checked whole before anything is believed. */
+typedef struct mtl_checkpoint mtl_checkpoint;
+
+/** Opens a checkpoint: any safetensors file.
+ *
+ *  @param[in]  context  not NULL
+ *  @param[in]  path     file name
+ *  @param[out] out      receives the checkpoint; untouched on failure
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_IO, MTL_ERROR_FORMAT (what is wrong, and which tensor), MTL_ERROR_LIMIT,
+ *          MTL_ERROR_MEMORY
+ *  @ownership the caller owns it: mtl_checkpoint_close()
+ *  @since 0.1
+ */
+MTL_API MTL_NODISCARD mtl_status mtl_checkpoint_open(mtl_context *context, const char *path, mtl_checkpoint **out);
+
+/** Closes a checkpoint. @param[in] checkpoint may be NULL @since 0.1 */
+MTL_API void mtl_checkpoint_close(mtl_checkpoint *checkpoint);
+
+/** A metadata value. @param[in] checkpoint not NULL @param[in] key not NULL
+ *  @return borrowed, zero-terminated; NULL when there is none @since 0.1 */
+MTL_API const char *mtl_checkpoint_metadata(const mtl_checkpoint *checkpoint, const char *key);
+
+/** The number of tensors. @param[in] checkpoint not NULL @return 0 for NULL @since 0.1 */
+MTL_API int64_t mtl_checkpoint_num_tensors(const mtl_checkpoint *checkpoint);
+
+/** The name of a tensor. @param[in] checkpoint not NULL @param[in] index 0 to num_tensors - 1
+ *  @return borrowed; NULL when there is none @since 0.1 */
+MTL_API const char *mtl_checkpoint_tensor_name(const mtl_checkpoint *checkpoint, int64_t index);
+
+/** The vocabulary that was saved with the model.
+ *
+ *  @param[in]  checkpoint  not NULL
+ *  @param[out] out         receives the vocabulary; untouched on failure
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (there is none), MTL_ERROR_FORMAT, MTL_ERROR_MEMORY
+ *  @ownership the caller owns one reference: mtl_vocabulary_release()
+ *  @since 0.1
+ */
+MTL_API MTL_NODISCARD mtl_status mtl_checkpoint_vocabulary(mtl_checkpoint *checkpoint, mtl_vocabulary **out);
+
+/** Options of mtl_checkpoint_load(). */
+typedef struct mtl_load_options {
+    size_t struct_size;         /**< sizeof(mtl_load_options), set by MTL_LOAD_OPTIONS_INIT */
+    mtl_vocabulary *vocabulary; /**< not NULL: the saved one must be the same, else MTL_ERROR_FORMAT */
+    int32_t allow_missing;      /**< not 0: parameters that the file lacks keep their values */
+    int32_t allow_extra;        /**< not 0 (default): tensors that the model lacks are left out */
+} mtl_load_options;
+
+/** Initializer of mtl_load_options. */
+#define MTL_LOAD_OPTIONS_INIT { sizeof(mtl_load_options), NULL, 0, 1 }
+
+/** Loads the parameters of a model that the host has assembled. Names, types (F32, F64, F16, BF16) and shapes are all
+ *  checked before the first value is written.
+ *
+ *  @param[in] checkpoint  not NULL
+ *  @param[in] model       not NULL
+ *  @param[in] options     NULL for every default
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED, MTL_ERROR_FORMAT (missing or extra tensor, another
+ *          vocabulary), MTL_ERROR_SHAPE, MTL_ERROR_DTYPE, MTL_ERROR_IO, MTL_ERROR_MEMORY
+ *  @since 0.1
+ */
+MTL_API MTL_NODISCARD mtl_status mtl_checkpoint_load(mtl_checkpoint *checkpoint, mtl_model *model,
+                                                     const mtl_load_options *options);
+
+/** Builds the saved model anew, from its metadata, and loads it: encoders of this library and heads, under their names.
+ *
+ *  @param[in]  checkpoint  written by mtl_model_save()
+ *  @param[out] out         receives the model; untouched on failure
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (no configuration in the file), MTL_ERROR_UNSUPPORTED (a custom
+ *          encoder), MTL_ERROR_FORMAT, MTL_ERROR_SHAPE, MTL_ERROR_IO, MTL_ERROR_LIMIT, MTL_ERROR_MEMORY
+ *  @ownership the caller owns it: mtl_model_destroy(); see mtl_model_encoder() and mtl_model_head()
+ *  @since 0.1
+ */
+MTL_API MTL_NODISCARD mtl_status mtl_checkpoint_restore(mtl_checkpoint *checkpoint, mtl_model **out);
+
+MTL_END_DECLS
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The backward sweep: visits the recorded calls from the last to the first and lets each add to its inputs' gradients. */
+#include <string.h>
+
+#include "autograd/tape.h"
+#include "base/float_mode.h"
+
+struct mtli_sweep {
+    mtl_tape *tape;
+    mtl_gradients *target; /* NULL: gradients of parameters are not wanted */
+    mtl_status status;     /* memory ran out somewhere */
+};
+
+static mtli_real *take_gradient(mtli_sweep *sweep, mtli_real **slot, int64_t size, bool *fresh)
+{
+    if (*slot) {
+        *fresh = false;
+        return *slot;
+    }
+    *fresh = true;
+    *slot = mtli_arena_take_array(&sweep->tape->sweep, (size_t)size, sizeof(mtli_real));
+    if (!*slot) {
+        sweep->status = sweep->tape->context->status;
+    }
+    return *slot;
+}
+
+static mtli_real *parameter_gradient(mtli_sweep *sweep, const mtl_tensor *parameter, bool *fresh)
+{
+    mtli_gradient_entry *entry = sweep->target ? mtli_gradients_find(sweep->target, parameter) : NULL;
+    if (!entry) {
+        return NULL;
+    }
+    mtli_real *values = mtli_gradient_entry_dense(sweep->target, entry, fresh);
+    if (!values) {
+        sweep->status = sweep->target->context->status;
+    }
+    return values;
+}
+
+static mtli_real *watched_gradient(mtli_sweep *sweep, const mtl_tensor *tensor, bool *fresh)
+{
+    for (mtli_watched *watched = sweep->tape->watched; watched; watched = watched->next) {
+        if (watched->tensor == tensor) {
+            return take_gradient(sweep, &watched->gradient, tensor->size, fresh);
+        }
+    }
+    return NULL;
+}
+
+mtli_real *mtli_gradient_fresh(const mtli_call *call, mtli_sweep *sweep, int32_t input, bool *fresh)
+{
+    const mtl_tensor *tensor = call->inputs[input];
+    if (!tensor || sweep->status != MTL_OK) {
+        return NULL;
+    }
+    switch (tensor->kind) {
+    case MTLI_TENSOR_PARAMETER:
+        return parameter_gradient(sweep, tensor, fresh);
+    case MTLI_TENSOR_HOST:
+        return watched_gradient(sweep, tensor, fresh);
+    case MTLI_TENSOR_TAPE:
+        return tensor->needs_gradient
+                   ? take_gradient(sweep, &sweep->tape->gradients[tensor->index], tensor->size, fresh)
+                   : NULL;
+    case MTLI_TENSOR_ERROR:
+        break;
+    }
+    return NULL;
+}
+
+mtli_real *mtli_gradient(const mtli_call *call, mtli_sweep *sweep, int32_t input)
+{
+    bool fresh = false;
+    mtli_real *values = mtli_gradient_fresh(call, sweep, input, &fresh);
+    if (values && fresh) {
+        memset(values, 0, (size_t)call->inputs[input]->size * sizeof values[0]);
+    }
+    return values;
+}
+
+mtl_status mtli_gradient_rows(const mtli_call *call, mtli_sweep *sweep, int32_t input, const int32_t *ids, int64_t n,
+                              const mtli_real *dy)
+{
+    const mtl_tensor *table = call->inputs[input];
+    if (table->kind == MTLI_TENSOR_PARAMETER && sweep->target) {
+        mtli_gradient_entry *entry = mtli_gradients_find(sweep->target, table);
+        if (!entry || entry->table_rows > 0) {
+            return entry ? mtli_gradient_entry_add_rows(sweep->target, entry, ids, n, dy) : MTL_OK;
+        }
+    }
+    mtli_real *values = mtli_gradient(call, sweep, input);
+    if (!values) {
+        return sweep->status;
+    }
+    int64_t width = mtli_features(table);
+    for (int64_t i = 0; i < n; i++) {
+        mtli_real *row = values + ids[i] * width;
+        for (int64_t j = 0; j < width; j++) {
+            row[j] += dy[i * width + j];
+        }
+    }
+    return MTL_OK;
+}
+
+const mtli_real *mtli_output_gradient(const mtli_call *call, mtli_sweep *sweep)
+{
+    return sweep->tape->gradients[call->output->index];
+}
+
+mtl_status mtli_sweep_check_root(const mtl_tape *tape, const mtl_tensor *root, int32_t index)
+{
+    mtl_context *context = tape->context;
+    bool mine = root->kind == MTLI_TENSOR_TAPE && root->tape == tape;
+    if (!mine) {
+        return mtli_fail(context, MTL_ERROR_STATE, "loss %d is not a result of this tape", index);
+    }
+    if (root->size != 1 || root->shape.dtype != MTLI_DTYPE_REAL) {
+        char text[MTLI_SHAPE_TEXT];
+        return mtli_fail(context, MTL_ERROR_SHAPE, "loss %d has shape %s, not one element", index,
+                         mtli_shape_text(&root->shape, text));
+    }
+    return MTL_OK;
+}
+
+static mtl_status check_tape(const mtl_tape *tape)
+{
+    if (tape->status != MTL_OK) {
+        return mtli_fail_text(tape->context, tape->status, tape->message);
+    }
+    if (tape->mode != MTL_TAPE_TRAIN) {
+        return mtli_fail(tape->context, MTL_ERROR_STATE, "the tape is in mode MTL_TAPE_INFER");
+    }
+    return MTL_OK;
+}
+
+static mtl_status seed_roots(mtli_sweep *sweep, mtl_tensor *const *roots, const double *seeds, int32_t count)
+{
+    mtl_tape *tape = sweep->tape;
+    for (int32_t i = 0; i < count; i++) {
+        if (!roots[i] || !roots[i]->needs_gradient) {
+            continue; /* absent, or a constant */
+        }
+        bool fresh;
+        mtli_real *gradient = take_gradient(sweep, &tape->gradients[roots[i]->index], 1, &fresh);
+        if (!gradient) {
+            return sweep->status;
+        }
+        *gradient = (fresh ? 0 : *gradient) + (mtli_real)seeds[i];
+    }
+    return MTL_OK;
+}
+
+static mtl_status visit(mtli_sweep *sweep, const mtli_call *call)
+{
+    mtl_tape *tape = sweep->tape;
+    if (!tape->gradients[call->output->index]) {
+        return MTL_OK; /* no root depends on it */
+    }
+    mtli_enter_function(tape->context, call->op->name);
+    mtl_status status = call->op->backward(call, sweep);
+    mtli_arena_reset(&tape->scratch);
+    return status != MTL_OK ? status : sweep->status;
+}
+
+static mtl_status prepare(mtl_tape *tape)
+{
+    mtli_arena_reset(&tape->sweep);
+    for (mtli_watched *watched = tape->watched; watched; watched = watched->next) {
+        watched->gradient = NULL;
+    }
+    size_t bytes = (size_t)tape->num_results * sizeof tape->gradients[0];
+    tape->num_gradients = 0;
+    tape->gradients = mtli_arena_take(&tape->sweep, bytes);
+    if (!tape->gradients) {
+        return tape->context->status;
+    }
+    memset(tape->gradients, 0, bytes);
+    tape->num_gradients = tape->num_results;
+    return MTL_OK;
+}
+
+static mtl_status sweep_calls(mtli_sweep *sweep, mtl_tensor *const *roots, const double *seeds, int32_t count)
+{
+    mtl_status status = prepare(sweep->tape);
+    if (status == MTL_OK) {
+        status = seed_roots(sweep, roots, seeds, count);
+    }
+    mtli_float_mode mode = mtli_float_mode_enter();
+    for (const mtli_call *call = sweep->tape->last; call && status == MTL_OK; call = call->previous) {
+        status = visit(sweep, call);
+    }
+    mtli_float_mode_leave(mode);
+    return status;
+}
+
+mtl_status mtli_sweep_run(mtl_tape *tape, mtl_tensor *const *roots, const double *seeds, int32_t count,
+                          mtl_gradients *target)
+{
+    mtl_status status = check_tape(tape);
+    for (int32_t i = 0; i < count && status == MTL_OK; i++) {
+        status = roots[i] ? mtli_sweep_check_root(tape, roots[i], i) : MTL_OK;
+    }
+    if (status != MTL_OK) {
+        return status;
+    }
+    if (target) {
+        mtl_gradients_clear(target);
+    }
+    mtli_sweep sweep = {tape, target, MTL_OK};
+    status = sweep_calls(&sweep, roots, seeds, count);
+    if (status != MTL_OK && target) {
+        mtl_gradients_clear(target);
+    }
+    return status;
+}
+
+mtl_status mtl_tape_backward(mtl_tape *tape, mtl_tensor *loss, double seed, mtl_gradients *gradients)
+{
+    if (!tape) {
+        return MTL_ERROR_ARGUMENT;
+    }
+    mtli_enter(tape->context);
+    MTLI_REQUIRE(tape->context, loss);
+    MTLI_REQUIRE(tape->context, gradients);
+    return mtli_sweep_run(tape, &loss, &seed, 1, gradients);
+}

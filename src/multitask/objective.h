@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The objective from inside. */
+#ifndef MTLI_MULTITASK_OBJECTIVE_H
+#define MTLI_MULTITASK_OBJECTIVE_H
+
+#include <mtl/objective.h>
+
+#include "nn/model.h"
+
+typedef struct mtli_task {
+    char name[MTLI_NAME_SIZE];
+    double weight;
+    double loss; /* of the last pass; NaN: absent */
+} mtli_task;
+
+struct mtl_objective {
+    mtl_context *context;
+    mtl_model *model;
+    bool check_finite;
+    double value; /* of the last pass */
+    int32_t num_tasks;
+    mtli_task *tasks;
+    size_t tasks_capacity;
+    int32_t num_shared;
+    mtl_encoder **shared; /* retained */
+    size_t shared_capacity;
+    double *seeds; /* of a sweep, one per task */
+    size_t seeds_capacity;
+    mtl_tensor **losses; /* of mtl_objective_step() */
+    size_t losses_capacity;
+    mtl_tape *tape;           /* of mtl_objective_step(), made when first needed */
+    mtl_gradients *gradients; /* likewise */
+};
+
+#endif

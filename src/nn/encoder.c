@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Encoders of any kind: life, parameters, forward. The kinds are in lstm_encoder.c and custom_encoder.c. */
+#include "autograd/tape.h"
+#include "nn/module.h"
+
+mtl_status mtli_encoder_create(mtl_context *context, const mtli_encoder_kind *kind, const mtli_parameter_spec *specs,
+                               int32_t count, int64_t output_dim, mtl_encoder **out)
+{
+    mtl_encoder *encoder = mtli_allocate_zeroed(context, sizeof *encoder);
+    if (!encoder) {
+        return context->status;
+    }
+    mtl_status status = mtli_parameters_create(context, specs, count, &encoder->parameters);
+    if (status != MTL_OK) {
+        mtli_release(context, encoder, sizeof *encoder);
+        return status;
+    }
+    encoder->context = mtl_context_retain(context);
+    mtli_refcount_init(&encoder->refs);
+    encoder->kind = kind;
+    encoder->output_dim = output_dim;
+    *out = encoder;
+    return MTL_OK;
+}
+
+mtl_encoder *mtl_encoder_retain(mtl_encoder *encoder)
+{
+    if (encoder) {
+        mtli_refcount_retain(&encoder->refs);
+    }
+    return encoder;
+}
+
+void mtl_encoder_release(mtl_encoder *encoder)
+{
+    if (!encoder || !mtli_refcount_release(&encoder->refs)) {
+        return;
+    }
+    mtl_context *context = encoder->context;
+    if (encoder->kind->destroy) {
+        encoder->kind->destroy(encoder);
+    }
+    mtli_parameters_release(encoder->parameters);
+    mtli_release(context, encoder, sizeof *encoder);
+    mtl_context_release(context);
+}
+
+int64_t mtl_encoder_output_dim(const mtl_encoder *encoder)
+{
+    return encoder ? encoder->output_dim : 0;
+}
+
+mtl_tensor *mtl_encoder_forward(mtl_encoder *encoder, mtl_tape *tape, mtl_tensor *inputs)
+{
+    if (!encoder) {
+        return mtli_tape_complain(tape, __func__, MTL_ERROR_ARGUMENT, "encoder is NULL");
+    }
+    if (!inputs) {
+        return mtli_tape_complain(tape, __func__, MTL_ERROR_ARGUMENT, "inputs is NULL");
+    }
+    return encoder->kind->forward(encoder, tape, inputs);
+}
+
+int64_t mtl_encoder_num_parameters(const mtl_encoder *encoder)
+{
+    return encoder ? encoder->parameters->count : 0;
+}
+
+mtl_tensor *mtl_encoder_parameter(mtl_encoder *encoder, const char *name)
+{
+    return encoder && name ? mtli_parameters_find(encoder->parameters, name) : NULL;
+}
+
+mtl_status mtli_encoder_describe(const mtl_encoder *encoder, const mtli_visitor *visitor)
+{
+    mtl_status status = visitor->text(visitor->user, "kind", encoder->kind->name);
+    return status == MTL_OK && encoder->kind->describe ? encoder->kind->describe(encoder, visitor) : status;
+}
