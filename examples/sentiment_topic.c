@@ -140,6 +140,7 @@ static mtl_sampler *make_sampler(network *net, const settings *s, bool training,
     mtl_sampler *sampler = NULL;
     mtl_sampler_options options = MTL_SAMPLER_OPTIONS_INIT;
     options.batch_rows = s->batch;
+    options.bucket_batches = s->bucket;
     options.max_tokens = s->max_tokens;
     options.keep_tail = (int32_t)s->keep_tail;
     options.seed = (uint64_t)s->seed;

@@ -13,7 +13,7 @@ typedef struct settings {
     const char *news_test;
     const char *model;
     double validation; /* part of the training rows that is held out, and measured after each epoch */
-    int64_t epochs, batch, max_tokens, keep_tail, vocabulary, min_count, warmup;
+    int64_t epochs, batch, bucket, max_tokens, keep_tail, vocabulary, min_count, warmup;
     int64_t embedding, hidden, layers, bidirectional, threads, seed;
     int32_t pooling;
     double embedding_dropout, layer_dropout, output_dropout;

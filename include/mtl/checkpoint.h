@@ -7,6 +7,7 @@
  *  that was written from a PyTorch module with the same names loads here.
  *
  *  Saving is atomic: written under a temporary name in the same folder, synced, renamed over the old file, folder synced.
+ *  A symbolic link is followed; devices, pipes and folders are refused.
  */
 #ifndef MTL_CHECKPOINT_H
 #define MTL_CHECKPOINT_H
@@ -31,12 +32,14 @@ typedef struct mtl_save_options {
 /** Initializer of mtl_save_options. */
 #define MTL_SAVE_OPTIONS_INIT { sizeof(mtl_save_options), NULL, NULL, NULL, 0 }
 
-/** Saves a model. The old file survives any failure.
+/** Saves a model. The old file survives any failure but one, which the message names: the folder could not be synced after
+ *  the new file had taken its place.
  *
  *  @param[in] model    not NULL
  *  @param[in] path     file name
  *  @param[in] options  NULL for every default
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED, MTL_ERROR_IO, MTL_ERROR_MEMORY
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT (also metadata that is not UTF-8), MTL_ERROR_UNSUPPORTED, MTL_ERROR_IO,
+ *          MTL_ERROR_LIMIT, MTL_ERROR_MEMORY
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_model_save(mtl_model *model, const char *path, const mtl_save_options *options);
@@ -74,7 +77,8 @@ MTL_API const char *mtl_checkpoint_tensor_name(const mtl_checkpoint *checkpoint,
  *
  *  @param[in]  checkpoint  not NULL
  *  @param[out] out         receives the vocabulary; untouched on failure
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (there is none), MTL_ERROR_FORMAT, MTL_ERROR_MEMORY
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (there is none), MTL_ERROR_FORMAT, MTL_ERROR_LIMIT,
+ *          MTL_ERROR_MEMORY
  *  @ownership the caller owns one reference: mtl_vocabulary_release()
  *  @since 0.1
  */
@@ -92,13 +96,13 @@ typedef struct mtl_load_options {
 #define MTL_LOAD_OPTIONS_INIT { sizeof(mtl_load_options), NULL, 0, 1 }
 
 /** Loads the parameters of a model that the host has assembled. Names, types (F32, F64, F16, BF16) and shapes are all
- *  checked before the first value is written.
+ *  checked, and all values read, before the first one is written: on failure the model is as it was.
  *
  *  @param[in] checkpoint  not NULL
  *  @param[in] model       not NULL
  *  @param[in] options     NULL for every default
  *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED, MTL_ERROR_FORMAT (missing or extra tensor, another
- *          vocabulary), MTL_ERROR_SHAPE, MTL_ERROR_DTYPE, MTL_ERROR_IO, MTL_ERROR_MEMORY
+ *          vocabulary or none), MTL_ERROR_SHAPE, MTL_ERROR_DTYPE, MTL_ERROR_IO, MTL_ERROR_LIMIT, MTL_ERROR_MEMORY
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_checkpoint_load(mtl_checkpoint *checkpoint, mtl_model *model,
@@ -109,7 +113,8 @@ MTL_API MTL_NODISCARD mtl_status mtl_checkpoint_load(mtl_checkpoint *checkpoint,
  *  @param[in]  checkpoint  written by mtl_model_save()
  *  @param[out] out         receives the model; untouched on failure
  *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (no configuration in the file), MTL_ERROR_UNSUPPORTED (a custom
- *          encoder), MTL_ERROR_FORMAT, MTL_ERROR_SHAPE, MTL_ERROR_IO, MTL_ERROR_LIMIT, MTL_ERROR_MEMORY
+ *          encoder, or a format of a newer version), MTL_ERROR_FORMAT, MTL_ERROR_SHAPE, MTL_ERROR_DTYPE, MTL_ERROR_IO,
+ *          MTL_ERROR_LIMIT, MTL_ERROR_MEMORY
  *  @ownership the caller owns it: mtl_model_destroy(); see mtl_model_encoder() and mtl_model_head()
  *  @since 0.1
  */

@@ -24,7 +24,10 @@ MTL_BEGIN_DECLS
 /** A context; reference-counted. */
 typedef struct mtl_context mtl_context;
 
-/** The host's allocator. Memory that BLAS takes for itself lies outside of it. */
+/** The host's allocator. Memory that BLAS and the C library take for themselves (threads, open folders) lies outside of it.
+ *
+ *  Called by the thread that uses the context, and by whichever thread gives the last reference to an object back; never by
+ *  the threads of a parallel loop. */
 typedef struct mtl_allocator {
     size_t struct_size; /**< sizeof(mtl_allocator), set by MTL_ALLOCATOR_INIT */
     void *user;         /**< handed to both functions */
@@ -56,9 +59,9 @@ typedef void (*mtl_parallel_for_fn)(void *user, int32_t count, mtl_parallel_body
 
 /** Who multiplies matrices. */
 enum {
-    MTL_GEMM_AUTO = 0,    /**< builtin kernels where they are at home, CBLAS for the rest */
+    MTL_GEMM_AUTO = 0,    /**< the library chooses for each product; this version always takes the builtin kernels */
     MTL_GEMM_BUILTIN = 1, /**< builtin kernels only: equal bits for any number of threads */
-    MTL_GEMM_CBLAS = 2    /**< CBLAS for every plain product */
+    MTL_GEMM_CBLAS = 2    /**< CBLAS for every plain product; those inside the LSTM stay builtin */
 };
 
 /** Instruction-set levels. */
@@ -82,7 +85,8 @@ typedef struct mtl_context_options {
     int32_t threads;                  /**< pieces of parallel work, 1 to 256; 1 (the default): no thread is made */
     int32_t gemm;                     /**< MTL_GEMM_AUTO (default), _BUILTIN or _CBLAS */
     int32_t isa;                      /**< MTL_ISA_BEST (default) or a level that the processor has */
-    int32_t debug_handles;            /**< not 0: tapes never reuse an address, so a stale handle shows in a checker */
+    int32_t debug_handles;            /**< not 0: tapes never reuse an address, so a stale handle shows in a checker;
+                                           memory grows until the tape ends */
 } mtl_context_options;
 
 /** Initializer of mtl_context_options: every default. */
@@ -121,8 +125,8 @@ MTL_API void mtl_context_release(mtl_context *context);
 
 /** The sentence that belongs to the last failure: which function, which argument, which value, which shapes.
  *
- *  It is emptied when the next fallible function of this context is entered, and it is kept in memory that the context
- *  took at its creation: it is there when memory is gone.
+ *  It is emptied when the next fallible function of this context is entered or the next operation runs. It is kept in
+ *  memory that the context took at its creation: it is there when memory is gone. Longer sentences are cut at 511 bytes.
  *
  *  @param[in] context  may be NULL: a fixed sentence
  *  @return borrowed, never NULL; "" when the last call succeeded

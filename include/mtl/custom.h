@@ -18,7 +18,8 @@ MTL_BEGIN_DECLS
 /** One call of a custom operation. */
 typedef struct mtl_op_call mtl_op_call;
 
-/** A step of a custom operation. Any status but MTL_OK becomes the tape's (or the backward pass's) error. */
+/** A step of a custom operation. Any status but MTL_OK becomes the tape's (or the backward pass's) error; a value that is
+ *  not one of mtl_status becomes MTL_ERROR_CANCELLED. Denormal numbers are flushed to zero while it runs. */
 typedef mtl_status (*mtl_op_fn)(void *user, mtl_op_call *call);
 
 /** A custom operation. Copied by mtl_custom_op(). */
@@ -49,7 +50,8 @@ MTL_API int32_t mtl_op_call_num_inputs(const mtl_op_call *call);
  *  @return borrowed; NULL when there is no such input @since 0.1 */
 MTL_API const mtl_tensor *mtl_op_call_input(const mtl_op_call *call, int32_t index);
 
-/** In `shape`: states the shape of the output. @param call not NULL @param ndim 0 to MTL_MAX_DIMS @param shape sizes
+/** In `shape`: states the shape of the output, which is then not ragged. (Without `shape` it is ragged as input 0.)
+ *  @param call not NULL @param ndim 0 to MTL_MAX_DIMS @param shape sizes
  *  @return MTL_OK, MTL_ERROR_STATE (not in `shape`), MTL_ERROR_ARGUMENT, MTL_ERROR_LIMIT @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_op_call_set_shape(mtl_op_call *call, int32_t ndim, const int64_t *shape);
 
@@ -70,7 +72,7 @@ MTL_API const void *mtl_op_call_output_gradient(const mtl_op_call *call);
 
 /** In `backward`: the gradient of an input, to **add** to.
  *  @param call not NULL @param index 0 to num_inputs - 1
- *  @return NULL when nobody needs it, or elsewhere @since 0.1 */
+ *  @return NULL when nobody needs it, when memory is wanting (the pass then fails), or elsewhere @since 0.1 */
 MTL_API void *mtl_op_call_input_gradient(mtl_op_call *call, int32_t index);
 
 /** How a parameter gets its first values. */
@@ -93,7 +95,8 @@ typedef struct mtl_parameter_spec {
 /** One call of a custom encoder. */
 typedef struct mtl_encoder_call mtl_encoder_call;
 
-/** Computes [rows, output_dim] from the inputs with operations on the call's tape, and returns it. */
+/** Computes [rows, output_dim] from the inputs with operations on the call's tape, and returns it. NULL becomes the tape's
+ *  error MTL_ERROR_CANCELLED, another shape MTL_ERROR_SHAPE. */
 typedef mtl_tensor *(*mtl_encoder_fn)(void *user, mtl_encoder_call *call);
 
 /** Options of mtl_encoder_create_custom(). */
@@ -103,7 +106,7 @@ typedef struct mtl_custom_encoder_options {
     mtl_encoder_fn forward;               /**< required */
     void (*destroy)(void *user);          /**< called once when the encoder ends; may be NULL */
     const mtl_parameter_spec *parameters; /**< num_parameters entries, read during the call */
-    int64_t num_parameters;               /**< 0 or more */
+    int64_t num_parameters;               /**< 0 to 4096 */
     int64_t output_dim;                   /**< features of the result, >= 1 */
 } mtl_custom_encoder_options;
 

@@ -24,7 +24,7 @@ typedef struct mtl_dataset mtl_dataset;
 /** Kinds of label columns. */
 enum {
     MTL_LABELS_CLASS = 0, /**< the field is one of the class names; empty: MTL_LABEL_NONE */
-    MTL_LABELS_REAL = 1   /**< the field is a decimal number; empty: NaN */
+    MTL_LABELS_REAL = 1   /**< the field is a decimal number of float32's range; empty: NaN */
 };
 
 /** A label column of a table. */
@@ -74,8 +74,9 @@ MTL_API MTL_NODISCARD mtl_status mtl_dataset_open_table(mtl_context *context, co
  *  @return as mtl_dataset_open_table() @ownership the caller's @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_dataset_open_ag_news(mtl_context *context, const char *path, mtl_dataset **out);
 
-/** Opens one split of the aclImdb folder ("train" or "test"): one file per review in neg/ (class 0) and pos/ (class 1),
- *  in the order of their names. Maas et al. 2011.
+/** Opens one split of the aclImdb folder ("train" or "test"): one *.txt file per review in neg/ (class 0) and pos/
+ *  (class 1), at most 16 MiB each. Rows are ordered by the number that begins the name, then by class, so that any part
+ *  holds both classes. Maas et al. 2011.
  *  @param[in] context not NULL @param[in] path folder that holds neg/ and pos/ @param[out] out receives the dataset
  *  @return as mtl_dataset_open_table() @ownership the caller's @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_dataset_open_imdb(mtl_context *context, const char *path, mtl_dataset **out);
@@ -118,7 +119,8 @@ MTL_API int64_t mtl_dataset_num_labels(const mtl_dataset *dataset);
 MTL_API int64_t mtl_dataset_num_classes(const mtl_dataset *dataset, int64_t label);
 
 /** A label. @param[in] dataset not NULL @param[in] row from 0 @param[in] label column from 0
- *  @return the class number (MTL_LABEL_NONE: none) or the real value (NaN: none, or out of range) @since 0.1 */
+ *  @return the class number (MTL_LABEL_NONE: none) or the real value (NaN: none); NaN when row or label is out of range
+ *  @since 0.1 */
 MTL_API double mtl_dataset_label(const mtl_dataset *dataset, int64_t row, int64_t label);
 
 /** Reads a row's text.
@@ -134,8 +136,9 @@ MTL_API double mtl_dataset_label(const mtl_dataset *dataset, int64_t row, int64_
 MTL_API MTL_NODISCARD mtl_status mtl_dataset_text(mtl_dataset *dataset, int64_t row, char *text, size_t capacity,
                                                   size_t *size);
 
-/** Counts the tokens of all rows. @param[in] builder not NULL @param[in] dataset not NULL
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_IO, MTL_ERROR_MEMORY @since 0.1 */
+/** Counts the tokens of all rows; after a failure the rows before it stay counted.
+ *  @param[in] builder not NULL @param[in] dataset not NULL
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_IO, MTL_ERROR_LIMIT, MTL_ERROR_MEMORY @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_vocabulary_builder_add_dataset(mtl_vocabulary_builder *builder,
                                                                     mtl_dataset *dataset);
 
@@ -162,8 +165,8 @@ typedef struct mtl_sampler_options {
     uint64_t cache_bytes; /**< token ids kept in memory; beyond it rows are read again; default 1 GiB */
     int64_t batch_rows;   /**< rows of a batch, >= 1; default 64 */
     int64_t max_tokens;   /**< longer texts are cut, keeping their first tokens; >= 1; default 256 */
-    int64_t bucket_batches; /**< rows of this many batches are sorted by length and dealt out, batches in random order;
-                                 1: no bucketing; default 32 */
+    int64_t bucket_batches; /**< rows of this many batches are sorted by length, each dataset by itself, and dealt out so
+                                 that tasks stay mixed; batches come in random order; 1: no bucketing; default 32 */
     double temperature;   /**< MTL_SAMPLING_TEMPERATURE: >= 1; default 5 */
     int32_t strategy;     /**< MTL_SAMPLING_PROPORTIONAL (default), .. */
     int32_t shuffle;      /**< not 0 (default): random order; 0: the datasets in order, for evaluation */
@@ -199,7 +202,7 @@ MTL_API void mtl_sampler_destroy(mtl_sampler *sampler);
  *  @param[in] tasks    for each label column the task that it labels, or -1 for none; different columns, different tasks.
  *                      All columns of one task are of one kind and number of classes
  *  @param[in] count    must equal mtl_dataset_num_labels()
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE, MTL_ERROR_IO, MTL_ERROR_MEMORY
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE, MTL_ERROR_IO, MTL_ERROR_LIMIT (2^32 rows), MTL_ERROR_MEMORY
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_sampler_add_dataset(mtl_sampler *sampler, mtl_dataset *dataset,
@@ -213,7 +216,7 @@ MTL_API MTL_NODISCARD mtl_status mtl_sampler_add_dataset(mtl_sampler *sampler, m
  *  @param[out] batch    receives a borrowed batch, valid until the next call; NULL at the end of an epoch, and the
  *                       following call begins the next epoch
  *  @return MTL_OK (also at the end of an epoch), MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (no dataset), MTL_ERROR_IO,
- *          MTL_ERROR_MEMORY. After an error the same batch can be asked for again
+ *          MTL_ERROR_LIMIT (2^32 rows in an epoch), MTL_ERROR_MEMORY. After an error the same batch can be asked for again
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_sampler_next(mtl_sampler *sampler, mtl_batch **batch);
@@ -236,7 +239,7 @@ MTL_API MTL_NODISCARD mtl_status mtl_sampler_tell(const mtl_sampler *sampler, mt
 
 /** Continues at a position: the batches that follow are, bit for bit, those that would have followed there.
  *  @param[in] sampler not NULL, with its datasets @param[in] position not NULL
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_MEMORY @since 0.1 */
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (no dataset), MTL_ERROR_LIMIT, MTL_ERROR_MEMORY @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_sampler_seek(mtl_sampler *sampler, const mtl_sampler_position *position);
 
 /** The token ids: ragged int32, one sequence per row. @param[in] batch not NULL @return borrowed @since 0.1 */

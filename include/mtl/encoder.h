@@ -31,7 +31,7 @@ typedef struct mtl_lstm_options {
     int64_t vocabulary_size;  /**< rows of the embedding table; required */
     int64_t embedding_dim;    /**< features of a token; default 128 */
     int64_t hidden_dim;       /**< features of a state, per direction; default 256 */
-    int32_t num_layers;       /**< 1 (default) or more */
+    int32_t num_layers;       /**< 1 (default) to 64 */
     int32_t bidirectional;    /**< not 0: both directions, output_dim = 2 hidden_dim; default 0 */
     int32_t pooling;          /**< MTL_POOLING_LAST (default), _MEAN or _MAX */
     int32_t reserved0;        /**< 0 */

@@ -78,7 +78,7 @@ MTL_API void mtl_gradients_scale(mtl_gradients *gradients, double factor);
  *  @param[in] gradients  not NULL
  *  @param[in] factor     the number
  *  @param[in] other      of the same model
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_MEMORY (new sparse rows)
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_MEMORY (new rows; the sum is then incomplete: clear it)
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_gradients_add(mtl_gradients *gradients, double factor, const mtl_gradients *other);
@@ -100,7 +100,8 @@ MTL_API MTL_NODISCARD mtl_status mtl_gradients_clip(mtl_gradients *gradients, do
  *  @param[in]  tape       in mode MTL_TAPE_TRAIN
  *  @param[in]  loss       a scalar of the tape
  *  @param[in]  seed       factor, usually 1
- *  @param[out] gradients  overwritten; untouched on failure
+ *  @param[out] gradients  overwritten; a failure found before the pass leaves them as they were, one during the pass (for
+ *                         want of memory, or of a custom operation) clears them
  *  @return MTL_OK, the tape's first error, MTL_ERROR_ARGUMENT, MTL_ERROR_SHAPE, MTL_ERROR_STATE, MTL_ERROR_MEMORY
  *  @since 0.1
  */

@@ -59,7 +59,7 @@ MTL_API MTL_NODISCARD mtl_status mtl_objective_share_encoder(mtl_objective *obje
  *  @param[in] objective  not NULL
  *  @param[in] name       unique, not empty, at most 63 bytes; copied
  *  @param[in] weight     λ, >= 0, finite
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_MEMORY
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_LIMIT (65536 tasks), MTL_ERROR_MEMORY
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_objective_add_task(mtl_objective *objective, const char *name, double weight);
@@ -86,7 +86,7 @@ MTL_API MTL_NODISCARD mtl_status mtl_objective_set_weight(mtl_objective *objecti
  *  @param[in]  tape       in mode MTL_TAPE_TRAIN, with the losses on it
  *  @param[in]  losses     one scalar per task; NULL: the task is absent from this step
  *  @param[in]  count      must equal mtl_objective_num_tasks()
- *  @param[out] gradients  overwritten; untouched on failure
+ *  @param[out] gradients  overwritten; on failure as in mtl_tape_backward()
  *  @return MTL_OK; the first error of the tape (operation and shapes in the message); MTL_ERROR_ARGUMENT,
  *          MTL_ERROR_SHAPE, MTL_ERROR_STATE, MTL_ERROR_NUMERIC, MTL_ERROR_MEMORY
  *  @since 0.1
@@ -102,12 +102,12 @@ MTL_API double mtl_objective_task_loss(const mtl_objective *objective, int32_t t
 /** Σ_t λ_t L_t of the last backward pass. @param[in] objective not NULL @return NaN when no pass was done @since 0.1 */
 MTL_API double mtl_objective_value(const mtl_objective *objective);
 
-/** Computes the losses of one evaluation on a tape: resets nothing, fills losses[0 .. num_tasks - 1].
+/** Computes the losses of one evaluation on a tape: does not reset it, fills losses[0 .. num_tasks - 1].
  *
  *  @param[in]  user    the pointer given to mtl_objective_step()
- *  @param[in]  tape    reset in mode MTL_TAPE_TRAIN; return without a check per operation, the objective looks
+ *  @param[in]  tape    reset in mode MTL_TAPE_TRAIN; errors of operations need no check here, the objective looks
  *  @param[in]  draw    number of the data draw, from 0: the same number means the same rows
- *  @param[out] losses  one per task; NULL: absent
+ *  @param[out] losses  one per task, NULL on entry; what stays NULL is absent
  *  @return MTL_OK, or a status that ends the step (MTL_ERROR_CANCELLED)
  */
 typedef mtl_status (*mtl_evaluate_fn)(void *user, mtl_tape *tape, int32_t draw, mtl_tensor **losses);

@@ -4,9 +4,10 @@
  *
  *  Shapes are written [first, ..., last]. "Features" is the last dimension; "rows" is the product of the others. A ragged
  *  input makes a ragged result where the rows stay in place. Every function:
- *  - takes a tape (NULL gives a static error tensor) and tensors that are not NULL;
+ *  - takes a tape (NULL gives a static error tensor) and tensors, which are not NULL where "or NULL" is not said;
  *  - returns a tensor of the tape, never NULL; on failure the tape's error tensor (see tape.h);
- *  - fails with MTL_ERROR_ARGUMENT, MTL_ERROR_SHAPE, MTL_ERROR_DTYPE or MTL_ERROR_MEMORY, read by mtl_tape_status();
+ *  - fails with MTL_ERROR_ARGUMENT, MTL_ERROR_SHAPE, MTL_ERROR_DTYPE, MTL_ERROR_STATE (a tensor of another tape, or of this
+ *    one before its reset), MTL_ERROR_LIMIT or MTL_ERROR_MEMORY, read by mtl_tape_status();
  *  - has an exact gradient with respect to every real input.
  */
 #ifndef MTL_OPS_H
@@ -73,7 +74,7 @@ MTL_API mtl_tensor *mtl_log_softmax(mtl_tape *tape, mtl_tensor *x);
  *  @return shape of x @since 0.1 */
 MTL_API mtl_tensor *mtl_layer_norm(mtl_tape *tape, mtl_tensor *x, mtl_tensor *gain, mtl_tensor *bias, double epsilon);
 
-/** Rows of a table: y[n] = table[ids[n]]. The gradient of a parameter table is kept as touched rows only.
+/** Rows of a table: y[n] = table[ids[n]]. The gradient of the LSTM encoder's table is kept as touched rows only.
  *  @param tape the tape @param table [vocabulary, features]
  *  @param ids int32 [..], ragged or not; an id outside [0, vocabulary) is MTL_ERROR_ARGUMENT
  *  @return [.., features], ragged as ids @since 0.1 */
@@ -113,19 +114,19 @@ MTL_API mtl_tensor *mtl_sequence_last(mtl_tape *tape, mtl_tensor *x, int64_t spl
  *  @return [rows, features]; zeros for an empty sequence @since 0.1 */
 MTL_API mtl_tensor *mtl_sequence_mean(mtl_tape *tape, mtl_tensor *x);
 
-/** The largest value of each feature in each sequence; the first of equals takes the gradient.
+/** The largest value of each feature in each sequence; the first of equals takes the gradient. NaN counts as largest.
  *  @param tape the tape @param x ragged [tokens, features]
  *  @return [rows, features]; zeros for an empty sequence @since 0.1 */
 MTL_API mtl_tensor *mtl_sequence_max(mtl_tape *tape, mtl_tensor *x);
 
 /** Joins tensors along the last dimension. All other sizes are equal.
- *  @param tape the tape @param inputs count tensors @param count 1 or more
+ *  @param tape the tape @param inputs count tensors @param count 1 to 64
  *  @return [.., sum of the last sizes] @since 0.1 */
 MTL_API mtl_tensor *mtl_concat(mtl_tape *tape, mtl_tensor *const *inputs, int32_t count);
 
 /** Chooses rows: y[n] = x[indices[n]]; an index may occur more than once.
  *  @param tape the tape @param x [rows, ..] not ragged @param indices int32 [n], each in [0, rows)
- *  @return [n, ..] @since 0.1 */
+ *  @return [n, ..], ragged as indices @since 0.1 */
 MTL_API mtl_tensor *mtl_rows(mtl_tape *tape, mtl_tensor *x, mtl_tensor *indices);
 
 /** Sum of all elements. @param tape the tape @param x any shape @return a scalar @since 0.1 */

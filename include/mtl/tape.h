@@ -12,7 +12,7 @@
  *  **Memory.** The tape takes memory in large pieces and keeps it: the second step of the same size makes no call to the
  *  allocator.
  *
- *  **Threads.** As the context. A tape may be used with a frozen model of another context; errors go to the tape's.
+ *  **Threads.** As the context.
  */
 #ifndef MTL_TAPE_H
 #define MTL_TAPE_H
@@ -48,7 +48,8 @@ typedef struct mtl_tape_options {
  *  @param[in]  context  not NULL
  *  @param[in]  options  NULL for every default
  *  @param[out] out      receives the tape; untouched on failure
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED (options of a newer header), MTL_ERROR_MEMORY
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED (options of a newer header), MTL_ERROR_LIMIT
+ *          (initial_bytes), MTL_ERROR_MEMORY
  *  @ownership the caller owns it: mtl_tape_destroy()
  *  @since 0.1
  */
@@ -98,7 +99,8 @@ MTL_API MTL_NODISCARD mtl_status mtl_tape_watch(mtl_tape *tape, mtl_tensor *tens
  *
  *  @param[in] tape    after a backward pass
  *  @param[in] tensor  a watched tensor, or one that an operation of this tape returned
- *  @return a tensor of the tape with the same shape; NULL when the pass did not reach it
+ *  @return a tensor of the tape with the same shape, until the next backward pass or reset; NULL when the pass did not
+ *          reach it, or when memory is wanting
  *  @since 0.1
  */
 MTL_API mtl_tensor *mtl_tape_gradient(mtl_tape *tape, const mtl_tensor *tensor);

@@ -95,7 +95,8 @@ MTL_API MTL_NODISCARD mtl_status mtl_vocabulary_builder_create(mtl_context *cont
 /** Ends a builder. @param[in] builder may be NULL @since 0.1 */
 MTL_API void mtl_vocabulary_builder_destroy(mtl_vocabulary_builder *builder);
 
-/** Counts the tokens of a text. @param[in] builder not NULL @param[in] text size bytes @param[in] size number of bytes
+/** Counts the tokens of a text; after a failure those before it stay counted.
+ *  @param[in] builder not NULL @param[in] text size bytes @param[in] size number of bytes
  *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_LIMIT, MTL_ERROR_MEMORY @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_vocabulary_builder_add(mtl_vocabulary_builder *builder, const char *text,
                                                             size_t size);

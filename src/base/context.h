@@ -93,6 +93,9 @@ mtl_status mtli_reserve(mtl_context *context, void **array, size_t *capacity, si
 mtl_status mtli_import_options(mtl_context *context, const char *name, void *known, size_t known_size,
                                size_t least_size, const void *given);
 
+/** A reserved field of options must be 0: otherwise the host means something that this version does not know. */
+mtl_status mtli_check_reserved(mtl_context *context, int32_t reserved0);
+
 /** A stream of random numbers that nobody else gets, for mtli_rng_init(). */
 uint64_t mtli_next_stream(mtl_context *context);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How option structs cross the ABI: the caller's bytes are laid over the library's own defaults. */
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -38,4 +39,11 @@ mtl_status mtli_import_options(mtl_context *context, const char *name, void *kno
     memcpy(known, given, size);
     memcpy(known, &known_size, sizeof known_size);
     return MTL_OK;
+}
+
+mtl_status mtli_check_reserved(mtl_context *context, int32_t reserved0)
+{
+    return reserved0 == 0 ? MTL_OK
+                          : mtli_fail(context, MTL_ERROR_UNSUPPORTED, "options->reserved0 = %" PRId32 " is not 0",
+                                      reserved0);
 }

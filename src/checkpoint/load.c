@@ -17,7 +17,7 @@ static bool same_entry_shape(const mtli_safetensors *file, const mtli_safetensor
            memcmp(file->dims + entry->first_dim, tensor->shape.dims, (size_t)entry->ndim * sizeof(int64_t)) == 0;
 }
 
-static mtl_status fail_shape(const mtli_safetensors *file, const mtli_safetensors_entry *entry,
+static mtl_status fail_entry_shape(const mtli_safetensors *file, const mtli_safetensors_entry *entry,
                              const mtl_tensor *tensor)
 {
     char wanted[MTLI_SHAPE_TEXT];
@@ -46,7 +46,7 @@ static mtl_status check_parameter(const mtli_safetensors *file, const char *name
         return mtli_fail(file->context, MTL_ERROR_DTYPE, "%s: tensor '%.150s' is %s, not F32, F64, F16 or BF16",
                          mtli_shown_path(file->path), name, mtli_safetensors_dtype_name(entry->dtype));
     }
-    return same_entry_shape(file, entry, tensor) ? MTL_OK : fail_shape(file, entry, tensor);
+    return same_entry_shape(file, entry, tensor) ? MTL_OK : fail_entry_shape(file, entry, tensor);
 }
 
 mtl_status mtli_checkpoint_check(const mtl_checkpoint *checkpoint, mtl_model *model, int64_t first,

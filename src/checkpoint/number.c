@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_decimal_digit(char c)
+static bool is_number_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
 
 static const char *skip_decimal_digits(const char *text)
 {
-    while (is_decimal_digit(*text)) {
+    while (is_number_digit(*text)) {
         text++;
     }
     return text;
@@ -27,7 +27,7 @@ static void put_plain_point(char *text)
     char *point = text + (*text == '-');
     point += skip_decimal_digits(point) - point;
     char *rest = point;
-    while (*rest && !is_decimal_digit(*rest) && *rest != 'e') {
+    while (*rest && !is_number_digit(*rest) && *rest != 'e') {
         rest++;
     }
     if (rest > point) {
@@ -88,7 +88,7 @@ static void find_local_point(char point[MTLI_NUMBER_TEXT])
     point[length - 2] = '\0';
 }
 
-bool mtli_parse_real(const char *text, double *value)
+bool mtli_read_real(const char *text, double *value)
 {
     char point[MTLI_NUMBER_TEXT];
     char local[3 * MTLI_NUMBER_TEXT];
@@ -110,7 +110,7 @@ bool mtli_parse_real(const char *text, double *value)
     return true;
 }
 
-bool mtli_parse_integer(const char *text, int64_t *value)
+bool mtli_read_integer(const char *text, int64_t *value)
 {
     const char *digits = text + (*text == '-');
     const char *end = skip_decimal_digits(digits);

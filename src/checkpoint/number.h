@@ -12,9 +12,9 @@ enum { MTLI_NUMBER_TEXT = 64 };
 void mtli_format_real(double value, char text[MTLI_NUMBER_TEXT]);
 
 /** Reads "-12", "0.5", "1e-3" and the like, whole; false for anything else, also for infinity and NaN. */
-bool mtli_parse_real(const char *text, double *value);
+bool mtli_read_real(const char *text, double *value);
 
 /** Reads a decimal int64, whole; false for anything else. */
-bool mtli_parse_integer(const char *text, int64_t *value);
+bool mtli_read_integer(const char *text, int64_t *value);
 
 #endif

@@ -40,14 +40,14 @@ static mtl_status look_up_integer(void *user, const char *key, int64_t *value)
 {
     const module_lookup *lookup = user;
     const char *text = look_up_text(user, key);
-    return text && mtli_parse_integer(text, value) ? MTL_OK : fail_value(lookup, key, text, "an integer: ");
+    return text && mtli_read_integer(text, value) ? MTL_OK : fail_value(lookup, key, text, "an integer: ");
 }
 
 static mtl_status look_up_real(void *user, const char *key, double *value)
 {
     const module_lookup *lookup = user;
     const char *text = look_up_text(user, key);
-    return text && mtli_parse_real(text, value) ? MTL_OK : fail_value(lookup, key, text, "a finite number: ");
+    return text && mtli_read_real(text, value) ? MTL_OK : fail_value(lookup, key, text, "a finite number: ");
 }
 
 /* ---- memory for what the file can fill ---- */

@@ -202,7 +202,7 @@ static mtl_status write_checkpoint(const save_state *state, const char *path, co
     return mtli_atomic_file_commit(file);
 }
 
-static mtl_status save(save_state *state, mtl_model *model, const char *path, const mtl_save_options *options)
+static mtl_status save_model(save_state *state, mtl_model *model, const char *path, const mtl_save_options *options)
 {
     mtli_safetensors_tensor *tensors = NULL;
     mtl_status status = gather_metadata(state, model, options);
@@ -230,7 +230,7 @@ mtl_status mtl_model_save(mtl_model *model, const char *path, const mtl_save_opt
     memset(&state, 0, sizeof state);
     state.context = context;
     mtli_arena_init(&state.arena, context);
-    status = save(&state, model, path, &known);
+    status = save_model(&state, model, path, &known);
     mtli_release(context, state.pairs, state.capacity * sizeof state.pairs[0]);
     mtli_arena_destroy(&state.arena);
     return status;

@@ -8,7 +8,7 @@
 
 #include "base/checked.h"
 
-static bool make_room(mtli_buffer *buffer, size_t size)
+static bool grow_buffer(mtli_buffer *buffer, size_t size)
 {
     size_t needed;
     if (buffer->status != MTL_OK) {
@@ -27,7 +27,7 @@ static bool make_room(mtli_buffer *buffer, size_t size)
 
 void mtli_buffer_append(mtli_buffer *buffer, const char *data, size_t size)
 {
-    if (size > 0 && make_room(buffer, size)) {
+    if (size > 0 && grow_buffer(buffer, size)) {
         memcpy(buffer->data + buffer->size, data, size);
         buffer->size += size;
     }

@@ -161,7 +161,7 @@ static mtli_json_event scan_string(mtli_json *json, mtli_json_event event)
     return event;
 }
 
-static bool is_digit(char c)
+static bool is_json_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
@@ -169,7 +169,7 @@ static bool is_digit(char c)
 static size_t skip_digits(mtli_json *json)
 {
     size_t begin = json->position;
-    while (is_digit(peek(json))) {
+    while (is_json_digit(peek(json))) {
         json->position++;
     }
     return json->position - begin;
@@ -277,7 +277,7 @@ static mtli_json_event scan_value(mtli_json *json)
     case 'n':
         return scan_word(json, "null", MTLI_JSON_NULL);
     default:
-        return peek(json) == '-' || is_digit(peek(json)) ? scan_number(json) : refuse(json, "not a value");
+        return peek(json) == '-' || is_json_digit(peek(json)) ? scan_number(json) : refuse(json, "not a value");
     }
 }
 

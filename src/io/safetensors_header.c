@@ -180,7 +180,7 @@ static mtl_status check_entry(const mtli_safetensors *file, const mtli_safetenso
     return MTL_OK;
 }
 
-static mtl_status add_entry(mtli_safetensors *file, const mtli_safetensors_entry *entry)
+static mtl_status add_header_entry(mtli_safetensors *file, const mtli_safetensors_entry *entry)
 {
     void *entries = file->entries;
     mtl_status status = mtli_reserve(file->context, &entries, &file->capacity, file->count + 1, sizeof *entry);
@@ -211,7 +211,7 @@ static mtl_status parse_tensor(header_parser *parser, const char *name, uint64_t
     if (status == MTL_OK) {
         status = check_entry(parser->file, &entry, data_size);
     }
-    return status == MTL_OK ? add_entry(parser->file, &entry) : status;
+    return status == MTL_OK ? add_header_entry(parser->file, &entry) : status;
 }
 
 /* ---- metadata ---- */

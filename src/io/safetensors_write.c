@@ -50,7 +50,7 @@ static mtl_status check_pairs(mtl_context *context, const mtli_safetensors_pair 
     return MTL_OK;
 }
 
-static mtl_status check_tensors(const tensor_list *list)
+static mtl_status check_tensor_list(const tensor_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         const char *name = list->tensors[i].name;
@@ -202,7 +202,7 @@ mtl_status mtli_safetensors_write(mtl_context *context, mtli_atomic_file *file, 
                                   size_t count, const mtli_safetensors_pair *metadata, size_t num_metadata)
 {
     tensor_list list = {context, tensors, count};
-    mtl_status status = check_tensors(&list);
+    mtl_status status = check_tensor_list(&list);
     if (status == MTL_OK) {
         status = check_pairs(context, metadata, num_metadata);
     }

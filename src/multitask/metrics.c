@@ -156,6 +156,9 @@ mtl_status mtl_metrics_add_loss(mtl_metrics *metrics, double loss, int64_t rows)
     if (rows < 1) {
         return mtli_fail(metrics->context, MTL_ERROR_ARGUMENT, "rows = %" PRId64 " is less than 1", rows);
     }
+    if (rows > INT64_MAX - metrics->loss_rows) {
+        return mtli_fail(metrics->context, MTL_ERROR_ARGUMENT, "rows = %" PRId64 ": with those before it overflows", rows);
+    }
     metrics->loss_sum += loss * (double)rows;
     metrics->loss_rows += rows;
     return MTL_OK;

@@ -20,6 +20,9 @@ mtl_status mtl_objective_create(mtl_model *model, const mtl_objective_options *o
     MTLI_REQUIRE(context, out);
     mtl_objective_options known = MTL_OBJECTIVE_OPTIONS_INIT;
     mtl_status status = mtli_import_options(context, "options", &known, sizeof known, sizeof known, options);
+    if (status == MTL_OK) {
+        status = mtli_check_reserved(context, known.reserved0);
+    }
     if (status != MTL_OK) {
         return status;
     }
@@ -245,7 +248,6 @@ static void note_losses(mtl_objective *objective, mtl_tensor *const *losses)
         mtli_task *task = &objective->tasks[t];
         task->loss = losses[t] && !losses[t]->absent ? loss_value(losses[t]) : (double)NAN;
         objective->value += losses[t] ? task->weight * loss_value(losses[t]) : 0;
-        objective->seeds[t] = task->weight;
     }
 }
 
@@ -256,8 +258,14 @@ static mtl_status differentiate(mtl_objective *objective, mtl_tape *tape, mtl_te
     if (status != MTL_OK) {
         return status;
     }
-    note_losses(objective, losses);
-    return mtli_sweep_run(tape, losses, objective->seeds, count, gradients);
+    for (int32_t t = 0; t < count; t++) {
+        objective->seeds[t] = objective->tasks[t].weight;
+    }
+    status = mtli_sweep_run(tape, losses, objective->seeds, count, gradients);
+    if (status == MTL_OK) {
+        note_losses(objective, losses);
+    }
+    return status;
 }
 
 mtl_status mtl_objective_backward(mtl_objective *objective, mtl_tape *tape, mtl_tensor *const *losses, int32_t count,
@@ -273,8 +281,9 @@ mtl_status mtl_objective_backward(mtl_objective *objective, mtl_tape *tape, mtl_
     if (count > 0) {
         MTLI_REQUIRE(context, losses);
     }
-    if (tape->context != context) {
-        return mtli_fail(context, MTL_ERROR_ARGUMENT, "tape belongs to another context");
+    if (tape->context != context || gradients->context != context) {
+        return mtli_fail(context, MTL_ERROR_ARGUMENT, "%s another context",
+                         tape->context != context ? "tape belongs to" : "gradients belong to");
     }
     return differentiate(objective, tape, losses, count, gradients);
 }
@@ -291,6 +300,25 @@ static mtl_status prepare_step(mtl_objective *objective)
     return status;
 }
 
+/* Calls the host's function; what a failed call into the library left in the context is worth keeping. */
+static mtl_status call_evaluate(mtl_objective *objective, mtl_evaluate_fn evaluate, void *user)
+{
+    mtl_context *context = objective->context;
+    mtl_tape_reset(objective->tape, MTL_TAPE_TRAIN);
+    for (int32_t t = 0; t < objective->num_tasks; t++) {
+        objective->losses[t] = NULL;
+    }
+    mtl_status status = evaluate(user, objective->tape, 0, objective->losses);
+    char reason[MTLI_MESSAGE_SIZE] = "";
+    if (status != MTL_OK && context->status == status) {
+        memcpy(reason, context->message, sizeof reason);
+    }
+    mtli_enter_function(context, "mtl_objective_step");
+    return status == MTL_OK ? MTL_OK
+                            : mtli_fail(context, status, "evaluate returned %s%s%s", mtl_status_name(status),
+                                        reason[0] ? ": " : "", reason);
+}
+
 mtl_status mtl_objective_step(mtl_objective *objective, mtl_optimizer *optimizer, mtl_evaluate_fn evaluate, void *user)
 {
     if (!objective) {
@@ -304,13 +332,10 @@ mtl_status mtl_objective_step(mtl_objective *objective, mtl_optimizer *optimizer
     if (status != MTL_OK) {
         return status;
     }
-    mtl_tape_reset(objective->tape, MTL_TAPE_TRAIN);
-    memset(objective->losses, 0, (size_t)objective->num_tasks * sizeof objective->losses[0]);
-    status = evaluate(user, objective->tape, 0, objective->losses);
-    mtli_enter(context);
-    if (status != MTL_OK) {
-        return mtli_fail(context, status, "evaluate returned %s", mtl_status_name(status));
+    status = call_evaluate(objective, evaluate, user);
+    if (status == MTL_OK) {
+        status =
+            differentiate(objective, objective->tape, objective->losses, objective->num_tasks, objective->gradients);
     }
-    status = differentiate(objective, objective->tape, objective->losses, objective->num_tasks, objective->gradients);
     return status == MTL_OK ? mtl_optimizer_step(optimizer, objective->gradients) : status;
 }

@@ -24,7 +24,7 @@ static mtl_status check_options(mtl_context *context, const mtl_head_options *op
     if (options->activation < MTL_ACTIVATION_RELU || options->activation > MTL_ACTIVATION_SIGMOID) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "activation = %d is not an activation", options->activation);
     }
-    return MTL_OK;
+    return mtli_check_reserved(context, options->reserved0);
 }
 
 static int32_t specify_linear(mtli_parameter_spec *specs, const char *weight, const char *bias, int64_t in, int64_t out)

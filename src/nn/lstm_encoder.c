@@ -38,7 +38,10 @@ static mtl_status check_size(mtl_context *context, const char *name, int64_t val
 
 static mtl_status check_options(mtl_context *context, const mtl_lstm_options *options)
 {
-    mtl_status status = check_size(context, "vocabulary_size", options->vocabulary_size, INT32_MAX);
+    mtl_status status = mtli_check_reserved(context, options->reserved0);
+    if (status == MTL_OK) {
+        status = check_size(context, "vocabulary_size", options->vocabulary_size, INT32_MAX);
+    }
     if (status == MTL_OK) {
         status = check_size(context, "embedding_dim", options->embedding_dim, INT32_MAX / 8);
     }

@@ -113,7 +113,7 @@ const mtli_op mtli_op_custom = {
 };
 
 /* The same, for hosts that promise row_separable. */
-static const mtli_op custom_row_separable = {
+const mtli_op mtli_op_custom_row_separable = {
     .name = "mtl_custom_op",
     .input_names = custom_inputs,
     .flags = MTLI_OP_ROW_SEPARABLE,
@@ -177,7 +177,7 @@ mtl_tensor *mtl_custom_op(mtl_tape *tape, const mtl_custom_op_options *options, 
     if (status != MTL_OK) {
         return mtli_tape_fail(tape, status);
     }
-    const mtli_op *op = known.row_separable ? &custom_row_separable : &mtli_op_custom;
+    const mtli_op *op = known.row_separable ? &mtli_op_custom_row_separable : &mtli_op_custom;
     return mtli_run(tape, op, inputs, count, &known, sizeof known);
 }
 

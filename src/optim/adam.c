@@ -4,16 +4,19 @@
 
 #include "optim/optimizer.h"
 
-/* What Adam and AdamW share: everything but the weight decay. */
+/* What Adam and AdamW share: everything but the weight decay. The bias corrections belong to the betas as they are
+ * rounded: 1 - 0.999f differs from 0.001 by 1e-5 of it. */
 static mtli_adam_step moment_constants(const mtl_optimizer *optimizer, const mtli_step *step)
 {
     const mtl_adam_options *options = &optimizer->as.adam;
+    mtli_real beta1 = (mtli_real)options->beta1;
+    mtli_real beta2 = (mtli_real)options->beta2;
     double t = (double)step->number;
     return (mtli_adam_step){
-        .rate = (mtli_real)(step->rate / (1 - pow(options->beta1, t))),
-        .beta1 = (mtli_real)options->beta1,
-        .beta2 = (mtli_real)options->beta2,
-        .correction = (mtli_real)(1 / sqrt(1 - pow(options->beta2, t))),
+        .rate = (mtli_real)(step->rate / (1 - pow((double)beta1, t))),
+        .beta1 = beta1,
+        .beta2 = beta2,
+        .correction = (mtli_real)(1 / sqrt(1 - pow((double)beta2, t))),
         .epsilon = (mtli_real)options->epsilon,
     };
 }
@@ -40,7 +43,10 @@ static const mtli_rule adamw = {"adamw", adamw_prepare, adam_update};
 
 static mtl_status check_adam(mtl_context *context, const mtl_adam_options *options)
 {
-    mtl_status status = mtli_check_fraction(context, "beta1", options->beta1);
+    mtl_status status = mtli_check_reserved(context, options->reserved0);
+    if (status == MTL_OK) {
+        status = mtli_check_fraction(context, "beta1", options->beta1);
+    }
     if (status == MTL_OK) {
         status = mtli_check_fraction(context, "beta2", options->beta2);
     }

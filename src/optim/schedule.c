@@ -68,6 +68,9 @@ mtl_status mtl_optimizer_set_schedule(mtl_optimizer *optimizer, const mtl_schedu
     mtl_schedule_options known = MTL_SCHEDULE_OPTIONS_INIT;
     mtl_status status = mtli_import_options(context, "options", &known, sizeof known, sizeof known, options);
     if (status == MTL_OK) {
+        status = mtli_check_reserved(context, known.reserved0);
+    }
+    if (status == MTL_OK) {
         status = check_schedule(context, &known);
     }
     if (status == MTL_OK) {

@@ -67,7 +67,8 @@ mtl_status mtli_tensor_resize(mtl_tensor *tensor, int32_t ndim, const int64_t *d
     }
     void *offsets = (void *)(uintptr_t)tensor->ragged.offsets;
     size_t offsets_capacity = (size_t)tensor->offsets_capacity;
-    status = mtli_reserve(context, &tensor->data, &tensor->capacity, (size_t)size * mtli_dtype_size(shape.dtype), 1);
+    size_t bytes = (size_t)size * mtli_dtype_size(shape.dtype);
+    status = mtli_reserve(context, &tensor->data, &tensor->capacity, bytes ? bytes : 1, 1); /* data is never NULL */
     if (status == MTL_OK && rows >= 0) {
         status = mtli_reserve(context, &offsets, &offsets_capacity, (size_t)rows + 1, sizeof(int64_t));
     }

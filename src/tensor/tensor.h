@@ -43,7 +43,7 @@ typedef struct mtli_shape {
 } mtli_shape;
 
 /* Invariants: size = product of shape.dims; size * element size fits in size_t; ragged tensors have dims[0] = offsets[rows].
- * A host tensor's capacity may exceed its size (batches reuse their tensors). */
+ * A host tensor's capacity may exceed its size (batches reuse their tensors); its data is not NULL, though it be empty. */
 struct mtl_tensor {
     mtl_context *context; /* HOST, PARAMETER: kept alive by the owner; TAPE: the tape's; ERROR of no tape: NULL */
     mtli_refcount refs;   /* HOST */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One pass over a table: where each record stands, and its labels. Every complaint names the file and the line. */
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -152,9 +153,9 @@ static mtl_status class_label(index_pass *pass, int64_t column, double *value)
 static mtl_status real_label(index_pass *pass, int64_t column, double *value)
 {
     const mtli_buffer *field = &pass->field;
-    if (!mtli_parse_real(field->data, field->size, value)) {
+    if (!mtli_parse_real(field->data, field->size, value) || fabs(*value) > (double)FLT_MAX) {
         char shown[MTLI_SHOWN_TEXT];
-        return INDEX_FAIL(pass, MTL_ERROR_FORMAT, "column %" PRId32 ": \"%s\" is not a decimal number",
+        return INDEX_FAIL(pass, MTL_ERROR_FORMAT, "column %" PRId32 ": \"%s\" is not a decimal number of single precision",
                           pass->options->table->labels[column].column,
                           mtli_shown_text(field->data, field->size, shown));
     }

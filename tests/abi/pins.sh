@@ -13,7 +13,8 @@ for name in $names; do
     grep -q "^PIN($name, " "$root/tests/abi/test_struct_sizes.c" || { echo "struct $name: its size is not pinned in test_struct_sizes.c"; bad=1; }
 done
 # Enumerators and number macros: MTL_NAME = 1 and #define MTL_NAME 1.
-names=$(cat "$root"/include/mtl/*.h | sed -n 's/^ *\(MTL_[A-Z0-9_]*\) = [-0-9x].*/\1/p; s/^#define \(MTL_[A-Z0-9_]*\) (\{0,1\}-\{0,1\}[0-9].*/\1/p')
+names=$({ cat "$root"/include/mtl/*.h | grep -oE '\bMTL_[A-Z0-9_]+ = -?[0-9]' | sed 's/ .*//'
+    cat "$root"/include/mtl/*.h | sed -nE 's/^#define (MTL_[A-Z0-9_]+) \(?-?[0-9].*/\1/p'; } | LC_ALL=C sort -u)
 for name in $names; do
     count=$((count + 1))
     grep -q "^PIN($name, " "$root/tests/abi/test_enums.c" || { echo "$name: its value is not pinned in test_enums.c"; bad=1; }

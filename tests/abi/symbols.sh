@@ -11,8 +11,15 @@ bad=0
 
 # MTL_API prototypes of the headers, comments taken away.
 cat "$root"/include/mtl/*.h "$root"/include/mtl/version.h.in |
-    awk '{ gsub(/\/\*[^*]*\*\//, "") } /\/\*/ { sub(/\/\*.*/, ""); print; open = 1; next }
-         open { if (!/\*\//) { next } sub(/.*\*\//, ""); open = 0 } { print }' |
+    awk '{ line = $0
+           for (;;) {
+               if (open) { i = index(line, "*/"); if (!i) { next } line = substr(line, i + 2); open = 0 }
+               i = index(line, "/*")
+               if (!i) { break }
+               printf "%s ", substr(line, 1, i - 1); line = substr(line, i + 2); open = 1
+           }
+           print line }' |
+    awk '/^ *#/ || more { more = /\\$/; next } { print }' |
     tr '\n' ' ' | tr ';' '\n' | grep 'MTL_API .*(' | sed 's/.*MTL_API //; s/ *(.*//; s/.*[ *]//' |
     LC_ALL=C sort >"$work/declared"
 

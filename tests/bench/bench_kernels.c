@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rates of the kernels beside the machine's peak and (built with MTL_BENCH_CBLAS) cblas_sgemm in
  * the same run. Prints "name value unit" lines, medians. Usage: OPENBLAS_NUM_THREADS=1
- * bench_kernels [repeats] [level] */
+ * bench_kernels [repeats] [level]
+ * OpenBLAS picks slower kernels on processors it does not know (0.3.21: AVX2 on Zen 5); compare with
+ * OPENBLAS_CORETYPE=SKYLAKEX too where AVX-512 is there. */
 #define _DEFAULT_SOURCE
 #include "kernels/float_mode.h"
 #include "kernels/kernels.h"
