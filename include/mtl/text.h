@@ -24,14 +24,15 @@ typedef struct mtl_tokenizer_options {
     int32_t fold_case;     /**< not 0 (default): Unicode case folding and canonical composition (NFC) */
     int32_t strip_markup;  /**< not 0 (default): "<...>" tags of letters separate words; "&amp;"-like entities likewise */
     int32_t punctuation;   /**< not 0 (default): each punctuation mark or symbol is a token; 0: it separates words */
-    int32_t max_token_bytes; /**< longer words are cut at a character's boundary; 8 to 1024, default 64 */
+    int32_t max_token_bytes; /**< longer words lose their end, at a character's boundary; 8 to 1024, default 64 */
 } mtl_tokenizer_options;
 
 /** Initializer of mtl_tokenizer_options. */
 #define MTL_TOKENIZER_OPTIONS_INIT { sizeof(mtl_tokenizer_options), 1, 1, 1, 64 }
 
-/** Creates a word tokenizer: a token is a run of letters, marks and digits (an apostrophe inside a word belongs to it),
- *  or a single punctuation mark or symbol.
+/** Creates a word tokenizer: a token is a run of letters, marks and digits (an apostrophe inside a word belongs to it;
+ *  with fold_case U+2019 is one), or a single punctuation mark or symbol with its marks. Default ignorable characters
+ *  (soft hyphen, joiners, variation selectors) are left out; spaces, controls and U+200B separate words.
  *
  *  @param[in]  context  not NULL
  *  @param[in]  options  NULL for every default

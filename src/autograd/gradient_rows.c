@@ -134,13 +134,16 @@ mtl_status mtli_gradient_entry_add_rows(mtl_gradients *gradients, mtli_gradient_
     return status;
 }
 
-mtl_status mtli_gradient_rows_merge(mtl_gradients *gradients, mtli_gradient_entry *entry, mtli_real factor,
-                                    const mtli_gradient_entry *other)
+mtl_status mtli_gradient_rows_reserve(mtl_gradients *gradients, mtli_gradient_entry *entry,
+                                      const mtli_gradient_entry *other)
+{
+    return add_rows(gradients, entry, other->rows, other->num_rows);
+}
+
+void mtli_gradient_rows_merge(mtli_gradient_entry *entry, mtli_real factor, const mtli_gradient_entry *other)
 {
     int64_t width = entry->width;
-    mtl_status status = add_rows(gradients, entry, other->rows, other->num_rows);
-    for (int64_t k = 0; k < other->num_rows && status == MTL_OK; k++) {
+    for (int64_t k = 0; k < other->num_rows; k++) {
         add_row(entry->values + entry->slot[other->rows[k]] * width, factor, other->values + k * width, width);
     }
-    return status;
 }

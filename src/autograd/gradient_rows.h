@@ -14,8 +14,11 @@ void mtli_gradient_rows_add_to(const mtli_gradient_entry *entry, mtli_real facto
 /** Inner product of a row-sparse entry with one in either state. */
 double mtli_gradient_rows_dot(const mtli_gradient_entry *rows, const mtli_gradient_entry *other);
 
-/** entry += factor * other for an untouched or row-sparse entry and a row-sparse other. */
-mtl_status mtli_gradient_rows_merge(mtl_gradients *gradients, mtli_gradient_entry *entry, mtli_real factor,
-                                    const mtli_gradient_entry *other);
+/** Gives an untouched or row-sparse entry the rows of a row-sparse other, new ones with zeros. */
+mtl_status mtli_gradient_rows_reserve(mtl_gradients *gradients, mtli_gradient_entry *entry,
+                                      const mtli_gradient_entry *other);
+
+/** entry += factor * other for row-sparse entries, after mtli_gradient_rows_reserve(). */
+void mtli_gradient_rows_merge(mtli_gradient_entry *entry, mtli_real factor, const mtli_gradient_entry *other);
 
 #endif

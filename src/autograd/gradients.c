@@ -346,14 +346,14 @@ void mtl_gradients_scale(mtl_gradients *gradients, double factor)
     }
 }
 
-static mtl_status add_entry(mtl_gradients *gradients, mtli_gradient_entry *entry, mtli_real factor,
-                            const mtli_gradient_entry *other)
+/* Makes room for what add_entry() will add; changes no value. */
+static mtl_status prepare_entry(mtl_gradients *gradients, mtli_gradient_entry *entry, const mtli_gradient_entry *other)
 {
     if (other->state == MTLI_GRADIENT_NONE) {
         return MTL_OK;
     }
     if (other->state == MTLI_GRADIENT_ROWS && entry->state != MTLI_GRADIENT_DENSE) {
-        return mtli_gradient_rows_merge(gradients, entry, factor, other);
+        return mtli_gradient_rows_reserve(gradients, entry, other);
     }
     bool fresh;
     mtli_real *values = mtli_gradient_entry_dense(gradients, entry, &fresh);
@@ -363,14 +363,20 @@ static mtl_status add_entry(mtl_gradients *gradients, mtli_gradient_entry *entry
     if (fresh) {
         memset(values, 0, (size_t)entry->parameter->size * sizeof values[0]);
     }
-    if (other->state == MTLI_GRADIENT_ROWS) {
-        mtli_gradient_rows_add_to(other, factor, values);
-        return MTL_OK;
-    }
-    for (int64_t i = 0; i < entry->parameter->size; i++) {
-        values[i] += factor * other->dense[i];
-    }
     return MTL_OK;
+}
+
+static void add_entry(mtli_gradient_entry *entry, mtli_real factor, const mtli_gradient_entry *other)
+{
+    if (other->state == MTLI_GRADIENT_DENSE) {
+        for (int64_t i = 0; i < entry->parameter->size; i++) {
+            entry->dense[i] += factor * other->dense[i];
+        }
+    } else if (other->state == MTLI_GRADIENT_ROWS && entry->state == MTLI_GRADIENT_DENSE) {
+        mtli_gradient_rows_add_to(other, factor, entry->dense);
+    } else if (other->state == MTLI_GRADIENT_ROWS) {
+        mtli_gradient_rows_merge(entry, factor, other);
+    }
 }
 
 mtl_status mtl_gradients_add(mtl_gradients *gradients, double factor, const mtl_gradients *other)
@@ -386,7 +392,12 @@ mtl_status mtl_gradients_add(mtl_gradients *gradients, double factor, const mtl_
     const mtli_gradient_entry *theirs;
     while (status == MTL_OK && (entry = next_entry(gradients, &left)) != NULL &&
            (theirs = next_entry(other, &right)) != NULL) {
-        status = add_entry(gradients, entry, (mtli_real)factor, theirs);
+        status = prepare_entry(gradients, entry, theirs);
+    }
+    left = right = (entry_position){0, 0};
+    while (status == MTL_OK && (entry = next_entry(gradients, &left)) != NULL &&
+           (theirs = next_entry(other, &right)) != NULL) {
+        add_entry(entry, (mtli_real)factor, theirs);
     }
     return status;
 }

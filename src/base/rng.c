@@ -40,6 +40,7 @@ void mtli_rng_init(mtli_rng *rng, uint64_t seed, uint64_t stream)
     rng->seed = seed;
     rng->stream = stream;
     rng->index = 0;
+    rng->has_spare = false;
 }
 
 uint32_t mtli_rng_next(mtli_rng *rng)
@@ -59,9 +60,17 @@ double mtli_rng_uniform(mtli_rng *rng)
 
 double mtli_rng_normal(mtli_rng *rng)
 {
+    if (rng->has_spare) {
+        rng->has_spare = false;
+        return rng->spare;
+    }
     double u = 1.0 - mtli_rng_uniform(rng); /* in (0, 1] */
     double v = mtli_rng_uniform(rng);
-    return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
+    double radius = sqrt(-2.0 * log(u));
+    double angle = 6.283185307179586 * v;
+    rng->spare = radius * sin(angle);
+    rng->has_spare = true;
+    return radius * cos(angle);
 }
 
 static uint64_t next64(mtli_rng *rng)

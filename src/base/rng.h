@@ -4,6 +4,7 @@
 #ifndef MTLI_BASE_RNG_H
 #define MTLI_BASE_RNG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** Four random words for a 128-bit counter and a 64-bit key. */
@@ -15,6 +16,8 @@ typedef struct mtli_rng {
     uint64_t stream;
     uint64_t index; /* of the next word */
     uint32_t words[4];
+    double spare; /* the second normal number of a pair, when has_spare */
+    bool has_spare;
 } mtli_rng;
 
 void mtli_rng_init(mtli_rng *rng, uint64_t seed, uint64_t stream);

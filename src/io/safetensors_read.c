@@ -6,7 +6,7 @@
 #include "io/safetensors.h"
 #include "io/utf8.h"
 
-enum { LENGTH_BYTES = 8, CHUNK_BYTES = 1 << 14 };
+enum { LENGTH_BYTES = 8, CONVERSION_BYTES = 1 << 14 };
 
 static uint64_t load_little(const unsigned char *bytes, size_t size)
 {
@@ -201,12 +201,12 @@ static void convert_chunk(mtli_safetensors_dtype dtype, const unsigned char *byt
 
 static mtl_status read_converted(const mtli_safetensors *file, const mtli_safetensors_entry *entry, mtli_real *values)
 {
-    unsigned char chunk[CHUNK_BYTES];
+    unsigned char chunk[CONVERSION_BYTES];
     size_t element = mtli_safetensors_dtype_bits(entry->dtype) / 8;
     uint64_t start = LENGTH_BYTES + file->header_size;
     for (uint64_t position = entry->begin; position < entry->end;) {
         uint64_t left = entry->end - position;
-        size_t bytes = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES;
+        size_t bytes = left < CONVERSION_BYTES ? (size_t)left : CONVERSION_BYTES;
         mtl_status status = mtli_file_read_at(&file->file, start + position, chunk, bytes);
         if (status != MTL_OK) {
             return status;

@@ -77,7 +77,7 @@ static mtl_status binary_forward(mtli_call *call)
 static mtl_status positive_weight_backward(const mtli_call *call, mtli_sweep *sweep, const mtli_pairs *pairs)
 {
     double seed = mtli_pair_seed(call, sweep);
-    mtli_real *dw = mtli_gradient(call, sweep, BINARY_WEIGHTS);
+    mtli_real *dw = seed != 0 ? mtli_gradient(call, sweep, BINARY_WEIGHTS) : NULL;
     if (!dw) {
         return MTL_OK;
     }

@@ -50,8 +50,8 @@ static mtl_status check_adam(mtl_context *context, const mtl_adam_options *optio
     if (status == MTL_OK) {
         status = mtli_check_fraction(context, "beta2", options->beta2);
     }
-    if (status == MTL_OK && (!(options->epsilon > 0) || !isfinite(options->epsilon))) {
-        status = mtli_fail(context, MTL_ERROR_ARGUMENT, "epsilon = %g is not a finite number > 0", options->epsilon);
+    if (status == MTL_OK && (!(options->epsilon > 0) || !isnormal((mtli_real)options->epsilon))) {
+        status = mtli_fail(context, MTL_ERROR_ARGUMENT, "epsilon = %g is not a normal number > 0", options->epsilon);
     }
     return status;
 }

@@ -13,7 +13,7 @@
 
 mtl_status mtli_check_fraction(mtl_context *context, const char *name, double value)
 {
-    if (!(value >= 0 && value < 1)) {
+    if (!(value >= 0 && (mtli_real)value < 1)) { /* as the rule will see it */
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "%s = %g is not in [0, 1)", name, value);
     }
     return MTL_OK;

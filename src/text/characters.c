@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Characters of any text. utf8proc's decoder and the strict one of io only say that something is wrong; this one says how
- * far. */
+ * Characters of any text. utf8proc's decoder and the strict one of io only say that something is wrong; this one says
+ * how far. */
 #include "text/characters.h"
 
 #include <utf8proc.h>
@@ -8,24 +8,24 @@
 enum { ZERO_WIDTH_SPACE = 0x200B, RIGHT_SINGLE_QUOTE = 0x2019 };
 
 /* How a sequence goes on after its first byte (Unicode 15, table 3-7). */
-typedef struct sequence {
+typedef struct utf8_form {
     int length;         /* 0: no sequence begins so */
     unsigned char low;  /* range of the second byte */
     unsigned char high;
-} sequence;
+} utf8_form;
 
-static sequence sequence_of(unsigned char first)
+static utf8_form utf8_form_of(unsigned char first)
 {
     if (first >= 0xC2 && first <= 0xDF) {
-        return (sequence){2, 0x80, 0xBF};
+        return (utf8_form){2, 0x80, 0xBF};
     }
     if (first >= 0xE0 && first <= 0xEF) {
-        return (sequence){3, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF};
+        return (utf8_form){3, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF};
     }
     if (first >= 0xF0 && first <= 0xF4) {
-        return (sequence){4, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF};
+        return (utf8_form){4, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF};
     }
-    return (sequence){0, 0, 0};
+    return (utf8_form){0, 0, 0};
 }
 
 size_t mtli_utf8_decode(const unsigned char *text, size_t size, int32_t *codepoint)
@@ -34,7 +34,7 @@ size_t mtli_utf8_decode(const unsigned char *text, size_t size, int32_t *codepoi
         *codepoint = text[0];
         return 1;
     }
-    sequence form = sequence_of(text[0]);
+    utf8_form form = utf8_form_of(text[0]);
     if (form.length == 0) {
         *codepoint = -1;
         return 1;

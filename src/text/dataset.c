@@ -8,7 +8,7 @@
 
 #include "text/vocabulary.h"
 
-static size_t label_size(const mtli_labels *labels)
+static size_t label_value_size(const mtli_labels *labels)
 {
     return labels->kind == MTL_LABELS_REAL ? sizeof(double) : sizeof(int32_t);
 }
@@ -36,7 +36,7 @@ void mtli_source_release(mtli_source *source)
     mtl_context *context = source->context;
     for (int64_t i = 0; i < source->num_labels; i++) {
         mtli_labels *labels = &source->labels[i];
-        mtli_release(context, labels->values, labels->capacity * label_size(labels));
+        mtli_release(context, labels->values, labels->capacity * label_value_size(labels));
     }
     mtli_release(context, source->labels, (size_t)source->num_labels * sizeof source->labels[0]);
     mtli_buffer_release(&source->text);
@@ -48,7 +48,7 @@ mtl_status mtli_source_add_label(mtli_source *source, int64_t column, int64_t ro
 {
     mtli_labels *labels = &source->labels[column];
     mtl_status status = mtli_reserve(source->context, &labels->values, &labels->capacity, (size_t)row + 1,
-                                     label_size(labels));
+                                     label_value_size(labels));
     if (status != MTL_OK) {
         return status;
     }
@@ -60,7 +60,7 @@ mtl_status mtli_source_add_label(mtli_source *source, int64_t column, int64_t ro
     return MTL_OK;
 }
 
-static mtl_status create_range(mtli_source *source, int64_t begin, int64_t rows, mtl_dataset **out)
+static mtl_status create_row_range(mtli_source *source, int64_t begin, int64_t rows, mtl_dataset **out)
 {
     mtl_dataset *dataset = mtli_allocate(source->context, sizeof *dataset);
     if (!dataset) {
@@ -77,7 +77,7 @@ static mtl_status create_range(mtli_source *source, int64_t begin, int64_t rows,
 
 mtl_status mtli_dataset_create(mtli_source *source, mtl_dataset **out)
 {
-    mtl_status status = create_range(source, 0, source->rows, out);
+    mtl_status status = create_row_range(source, 0, source->rows, out);
     if (status != MTL_OK) {
         mtli_source_release(source);
     }
@@ -97,7 +97,7 @@ mtl_status mtl_dataset_slice(mtl_dataset *dataset, int64_t begin, int64_t end, m
                          "begin = %" PRId64 ", end = %" PRId64 " are not a range of %" PRId64 " rows", begin, end,
                          dataset->rows);
     }
-    mtl_status status = create_range(dataset->source, dataset->begin + begin, end - begin, out);
+    mtl_status status = create_row_range(dataset->source, dataset->begin + begin, end - begin, out);
     if (status == MTL_OK) {
         mtli_refcount_retain(&dataset->source->refs);
     }

@@ -92,7 +92,7 @@ static bool is_text_file(const char *name)
     return size > 4 && name[0] != '.' && strcmp(name + size - 4, ".txt") == 0;
 }
 
-static mtl_status add_entry(folder_source *folder, const char *name, int32_t class)
+static mtl_status add_text_file(folder_source *folder, const char *name, int32_t class)
 {
     mtl_context *context = folder->base.context;
     void *entries = folder->entries;
@@ -118,7 +118,7 @@ static mtl_status list_entries(folder_source *folder, DIR *stream, int32_t class
     errno = 0;
     for (struct dirent *entry = readdir(stream); entry && status == MTL_OK; entry = readdir(stream)) {
         if (is_text_file(entry->d_name)) {
-            status = add_entry(folder, entry->d_name, class);
+            status = add_text_file(folder, entry->d_name, class);
         }
         errno = 0;
     }

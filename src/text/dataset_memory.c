@@ -16,7 +16,10 @@ static mtl_status read_memory(mtli_source *source, int64_t row)
 {
     memory_source *memory = (memory_source *)source;
     size_t begin = memory->offsets[row];
-    mtli_buffer_append(&source->text, memory->pool.data + begin, memory->offsets[row + 1] - begin);
+    size_t size = memory->offsets[row + 1] - begin;
+    if (size > 0) {
+        mtli_buffer_append(&source->text, memory->pool.data + begin, size);
+    }
     return MTL_OK;
 }
 

@@ -7,18 +7,18 @@
 
 enum { EXPONENT_MAX = 100000, MANTISSA_DIGITS = 19 };
 
-typedef struct decimal {
+typedef struct decimal_number {
     uint64_t mantissa;
     int digits;   /* significant ones in the mantissa */
     int exponent; /* value = mantissa * 10^exponent */
-} decimal;
+} decimal_number;
 
 static bool is_decimal_digit(const char *at, const char *end)
 {
     return at < end && *at >= '0' && *at <= '9';
 }
 
-static void add_digit(decimal *number, int digit, bool fraction)
+static void add_decimal_digit(decimal_number *number, int digit, bool fraction)
 {
     if (number->digits < MANTISSA_DIGITS) {
         number->mantissa = 10 * number->mantissa + (uint64_t)digit;
@@ -30,23 +30,23 @@ static void add_digit(decimal *number, int digit, bool fraction)
 }
 
 /* Digits, point, digits; NULL when there is no digit. */
-static const char *read_mantissa(const char *at, const char *end, decimal *number)
+static const char *read_decimal_mantissa(const char *at, const char *end, decimal_number *number)
 {
     const char *first = at;
     for (; is_decimal_digit(at, end); at++) {
-        add_digit(number, *at - '0', false);
+        add_decimal_digit(number, *at - '0', false);
     }
     int64_t count = at - first;
     if (at < end && *at == '.') {
         for (at++; is_decimal_digit(at, end); at++) {
-            add_digit(number, *at - '0', true);
+            add_decimal_digit(number, *at - '0', true);
             count++;
         }
     }
     return count > 0 ? at : NULL;
 }
 
-static const char *read_exponent(const char *at, const char *end, decimal *number)
+static const char *read_decimal_exponent(const char *at, const char *end, decimal_number *number)
 {
     if (at == end || (*at != 'e' && *at != 'E')) {
         return at;
@@ -65,7 +65,7 @@ static const char *read_exponent(const char *at, const char *end, decimal *numbe
     return at;
 }
 
-static double scale_number(const decimal *number)
+static double scale_number(const decimal_number *number)
 {
     double mantissa = (double)number->mantissa;
     int exponent = number->exponent;
@@ -82,11 +82,11 @@ bool mtli_parse_real(const char *text, size_t size, double *value)
 {
     const char *at = text;
     const char *end = text + size;
-    decimal number = {0, 0, 0};
+    decimal_number number = {0, 0, 0};
     bool negative = at < end && *at == '-';
     at += at < end && (*at == '-' || *at == '+');
-    at = read_mantissa(at, end, &number);
-    at = at ? read_exponent(at, end, &number) : NULL;
+    at = read_decimal_mantissa(at, end, &number);
+    at = at ? read_decimal_exponent(at, end, &number) : NULL;
     if (at != end) {
         return false;
     }

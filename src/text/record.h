@@ -53,7 +53,7 @@ void mtli_record_destroy(mtli_record *record);
 /** Begins the next record. */
 void mtli_record_begin(mtli_record *record);
 
-/** Scans the record that begins at text[0]; `last`: no more bytes will come. Any status but MTL_OK is lack of memory. */
+/** Scans the record that begins at text[0]; `last`: no more bytes will come. A status but MTL_OK is lack of memory. */
 mtl_status mtli_record_scan(mtli_record *record, const char *text, size_t size, bool last, mtli_record_end *end);
 
 /** Appends a field's text to a buffer, doubled quotes as one. */

@@ -40,8 +40,8 @@ typedef struct mtli_id_chunk {
     size_t used;
 } mtli_id_chunk;
 
-/** The order of one epoch. Batch b is rows [starts[s], starts[s + 1]) with s = b, or, with MTL_SAMPLING_ROUND_ROBIN, with
- *  s = (b mod datasets) * rounds + b / datasets. */
+/** The order of one epoch. Batch b is rows [starts[s], starts[s + 1]) with s = b, or, with MTL_SAMPLING_ROUND_ROBIN,
+ *  with s = (b mod datasets) * rounds + b / datasets. */
 typedef struct mtli_plan {
     int64_t epoch; /* -1: none yet */
     uint32_t *rows;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The order of an epoch, as a function of the datasets' sizes, the options, the seed and the epoch's number alone: so any
- * position can be reached without what came before it. */
+ * The order of an epoch, as a function of the datasets' sizes, the options, the seed and the epoch's number alone: so
+ * any position can be reached without what came before it. */
 #include <inttypes.h>
 
 #include "base/rng.h"
@@ -94,8 +94,8 @@ static size_t gather_dataset(const mtl_sampler *sampler, const mtli_sampler_entr
     return taken;
 }
 
-/* Sorts a pool by length within each dataset and lays the sorted datasets over each other, the short rows of one beside the
- * short rows of the others: a batch has rows of equal rank, and the tasks stay mixed. */
+/* Sorts a pool by length within each dataset and lays the sorted datasets over each other, the short rows of one beside
+ * the short rows of the others: a batch has rows of equal rank, and the tasks stay mixed. */
 static void sort_pool(mtl_sampler *sampler, uint32_t *rows, size_t count)
 {
     uint32_t *own = sampler->plan.scratch;

@@ -7,7 +7,7 @@
 
 #include "io/system.h"
 
-static mtl_status changed(const mtli_table *table, int64_t row)
+static mtl_status row_changed(const mtli_table *table, int64_t row)
 {
     return mtli_fail(table->base.context, MTL_ERROR_IO, "%s: row %" PRId64 " is not what it was: the file was changed",
                      mtli_shown_path(table->path), row);
@@ -34,7 +34,7 @@ static mtl_status read_table(mtli_source *source, int64_t row)
     }
     if (end != MTLI_RECORD_DONE || table->record.size != place->size ||
         table->record.num_fields != (size_t)table->columns) {
-        return changed(table, row);
+        return row_changed(table, row);
     }
     for (int32_t i = 0; i < table->num_text_columns; i++) {
         mtli_buffer_append(&source->text, " ", i > 0);

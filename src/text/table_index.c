@@ -155,7 +155,8 @@ static mtl_status real_label(index_pass *pass, int64_t column, double *value)
     const mtli_buffer *field = &pass->field;
     if (!mtli_parse_real(field->data, field->size, value) || fabs(*value) > (double)FLT_MAX) {
         char shown[MTLI_SHOWN_TEXT];
-        return INDEX_FAIL(pass, MTL_ERROR_FORMAT, "column %" PRId32 ": \"%s\" is not a decimal number of single precision",
+        return INDEX_FAIL(pass, MTL_ERROR_FORMAT,
+                          "column %" PRId32 ": \"%s\" is not a decimal number of single precision",
                           pass->options->table->labels[column].column,
                           mtli_shown_text(field->data, field->size, shown));
     }

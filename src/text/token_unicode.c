@@ -9,21 +9,21 @@
 
 /* Code points of a word after decomposition. MTLI_TOKEN_BYTES_MAX bytes of composed text decompose into fewer: at most
  * 4 code points for 3 bytes, and 2 for 2. */
-enum { WORD_CODEPOINTS = 2048 };
+enum { WORD_CODEPOINTS_MAX = 2048 };
 
-typedef struct word {
-    int32_t codepoints[WORD_CODEPOINTS];
+typedef struct unicode_word {
+    int32_t codepoints[WORD_CODEPOINTS_MAX];
     size_t count;
     bool full; /* what follows is beyond any token's size */
-} word;
+} unicode_word;
 
 /* Case-folds and decomposes, or keeps as it is. */
-static void append(word *out, int32_t codepoint, bool fold)
+static void append_folded(unicode_word *out, int32_t codepoint, bool fold)
 {
     if (out->full) {
         return;
     }
-    size_t room = WORD_CODEPOINTS - out->count;
+    size_t room = WORD_CODEPOINTS_MAX - out->count;
     utf8proc_ssize_t added = 1;
     if (fold) {
         added = utf8proc_decompose_char(codepoint, out->codepoints + out->count, (utf8proc_ssize_t)room,
@@ -52,7 +52,7 @@ static mtli_char_class class_behind(const mtli_token_run *run, size_t at)
     return MTLI_CHAR_SPACE;
 }
 
-static void gather(const mtli_token_run *run, size_t *at, bool symbol, word *out)
+static void gather_word(const mtli_token_run *run, size_t *at, bool symbol, unicode_word *out)
 {
     bool fold = run->tokenizer->options.fold_case != 0;
     bool first = true;
@@ -61,7 +61,7 @@ static void gather(const mtli_token_run *run, size_t *at, bool symbol, word *out
         size = mtli_utf8_decode(run->text + *at, run->size - *at, &codepoint);
         codepoint = codepoint < 0 ? MTLI_REPLACEMENT : codepoint;
         if (symbol && first) {
-            append(out, codepoint, fold);
+            append_folded(out, codepoint, fold);
             continue;
         }
         mtli_char_class class = mtli_classify(codepoint);
@@ -69,9 +69,9 @@ static void gather(const mtli_token_run *run, size_t *at, bool symbol, word *out
             continue;
         }
         if (class == MTLI_CHAR_APOSTROPHE && !symbol && class_behind(run, *at + size) == MTLI_CHAR_WORD) {
-            append(out, fold ? '\'' : codepoint, fold); /* the curly one is the same word */
+            append_folded(out, fold ? '\'' : codepoint, fold); /* the curly one is the same unicode_word */
         } else if (class == MTLI_CHAR_MARK || (class == MTLI_CHAR_WORD && !symbol)) {
-            append(out, codepoint, fold);
+            append_folded(out, codepoint, fold);
         } else {
             return;
         }
@@ -79,7 +79,7 @@ static void gather(const mtli_token_run *run, size_t *at, bool symbol, word *out
 }
 
 /* Canonical order: marks by combining class, equal classes as they stand (Unicode 15, 3.11). */
-static void order_marks(word *out)
+static void order_marks(unicode_word *out)
 {
     for (size_t i = 1; i < out->count; i++) {
         int32_t codepoint = out->codepoints[i];
@@ -93,7 +93,7 @@ static void order_marks(word *out)
     }
 }
 
-static size_t encode_word(const word *in, size_t limit, char token[MTLI_TOKEN_BYTES_MAX])
+static size_t encode_word(const unicode_word *in, size_t limit, char token[MTLI_TOKEN_BYTES_MAX])
 {
     size_t size = 0;
     for (size_t i = 0; i < in->count; i++) {
@@ -112,10 +112,10 @@ static size_t encode_word(const word *in, size_t limit, char token[MTLI_TOKEN_BY
 mtl_status mtli_token_unicode(const mtli_token_run *run, size_t *at, bool symbol)
 {
     const mtl_tokenizer_options *options = &run->tokenizer->options;
-    word found;
+    unicode_word found;
     found.count = 0;
     found.full = false;
-    gather(run, at, symbol, &found);
+    gather_word(run, at, symbol, &found);
     if (symbol && !options->punctuation) {
         return MTL_OK;
     }

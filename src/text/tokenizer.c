@@ -8,19 +8,25 @@
 
 enum { TAG_BYTES_MAX = 512, ENTITY_BYTES_MAX = 34 };
 
-/* Space, word, punctuation, apostrophe, beginning of markup, high (not ASCII). */
-enum { _ = 0, W, P, A, M, H };
+/* Markup: what it may begin with, '<' and '&'. High: not ASCII. */
+enum { BYTE_SPACE, BYTE_WORD, BYTE_PUNCTUATION, BYTE_APOSTROPHE, BYTE_MARKUP, BYTE_HIGH };
 
 /* clang-format off */
+#define o BYTE_SPACE
+#define W BYTE_WORD
+#define P BYTE_PUNCTUATION
+#define A BYTE_APOSTROPHE
+#define M BYTE_MARKUP
+#define H BYTE_HIGH
 static const unsigned char byte_class[256] = {
-    _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _,
-    _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _,
-    _, P, P, P, P, P, M, A, P, P, P, P, P, P, P, P,
+    o, o, o, o, o, o, o, o, o, o, o, o, o, o, o, o,
+    o, o, o, o, o, o, o, o, o, o, o, o, o, o, o, o,
+    o, P, P, P, P, P, M, A, P, P, P, P, P, P, P, P,
     W, W, W, W, W, W, W, W, W, W, P, P, M, P, P, P,
     P, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
     W, W, W, W, W, W, W, W, W, W, W, P, P, P, P, P,
     P, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
-    W, W, W, W, W, W, W, W, W, W, W, P, P, P, P, _,
+    W, W, W, W, W, W, W, W, W, W, W, P, P, P, P, o,
     H, H, H, H, H, H, H, H, H, H, H, H, H, H, H, H,
     H, H, H, H, H, H, H, H, H, H, H, H, H, H, H, H,
     H, H, H, H, H, H, H, H, H, H, H, H, H, H, H, H,
@@ -30,19 +36,25 @@ static const unsigned char byte_class[256] = {
     H, H, H, H, H, H, H, H, H, H, H, H, H, H, H, H,
     H, H, H, H, H, H, H, H, H, H, H, H, H, H, H, H
 };
+#undef o
+#undef W
+#undef P
+#undef A
+#undef M
+#undef H
 /* clang-format on */
 
-static bool is_letter(unsigned char byte)
+static bool is_ascii_letter(unsigned char byte)
 {
-    return byte_class[byte] == W && byte > '9';
+    return byte_class[byte] == BYTE_WORD && byte > '9';
 }
 
-static bool is_digit(unsigned char byte)
+static bool is_ascii_digit(unsigned char byte)
 {
     return byte >= '0' && byte <= '9';
 }
 
-static char lower(unsigned char byte)
+static char lower_ascii(unsigned char byte)
 {
     return (char)(byte >= 'A' && byte <= 'Z' ? byte + 32 : byte);
 }
@@ -54,13 +66,13 @@ static size_t tag_size(const unsigned char *text, size_t size)
     if (at < size && text[at] == '/') {
         at++;
     }
-    if (at >= size || !is_letter(text[at])) {
+    if (at >= size || !is_ascii_letter(text[at])) {
         return 0;
     }
-    while (at < size && byte_class[text[at]] == W) {
+    while (at < size && byte_class[text[at]] == BYTE_WORD) {
         at++;
     }
-    if (at < size && text[at] != '>' && text[at] != '/' && byte_class[text[at]] != _) {
+    if (at < size && text[at] != '>' && text[at] != '/' && byte_class[text[at]] != BYTE_SPACE) {
         return 0;
     }
     size_t end = size < TAG_BYTES_MAX ? size : TAG_BYTES_MAX;
@@ -74,7 +86,7 @@ static size_t tag_size(const unsigned char *text, size_t size)
 
 static bool is_hexadecimal(unsigned char byte)
 {
-    return is_digit(byte) || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
+    return is_ascii_digit(byte) || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
 }
 
 /* "&amp;", "&#39;", "&#x27;": bytes of the entity that begins at text[0] = '&', or 0. */
@@ -87,12 +99,12 @@ static size_t entity_size(const unsigned char *text, size_t size)
         at++;
         bool hexadecimal = at < end && (text[at] == 'x' || text[at] == 'X');
         first = at += hexadecimal;
-        while (at < end && (hexadecimal ? is_hexadecimal(text[at]) : is_digit(text[at]))) {
+        while (at < end && (hexadecimal ? is_hexadecimal(text[at]) : is_ascii_digit(text[at]))) {
             at++;
         }
     } else {
         first = at;
-        while (at < end && (at == first ? is_letter(text[at]) : byte_class[text[at]] == W)) {
+        while (at < end && (at == first ? is_ascii_letter(text[at]) : byte_class[text[at]] == BYTE_WORD)) {
             at++;
         }
     }
@@ -110,18 +122,18 @@ static mtl_status take_word(const mtli_token_run *run, size_t *at)
     size_t next = *at;
     for (; next < run->size; next++) {
         unsigned char class = byte_class[text[next]];
-        if (class == A) {
-            unsigned char after = next + 1 < run->size ? byte_class[text[next + 1]] : _;
-            class = after == H ? H : after == W ? W : P;
+        if (class == BYTE_APOSTROPHE) {
+            unsigned char after = next + 1 < run->size ? byte_class[text[next + 1]] : BYTE_SPACE;
+            class = after == BYTE_HIGH ? BYTE_HIGH : after == BYTE_WORD ? BYTE_WORD : BYTE_PUNCTUATION;
         }
-        if (class == H) {
+        if (class == BYTE_HIGH) {
             return mtli_token_unicode(run, at, false);
         }
-        if (class != W) {
+        if (class != BYTE_WORD) {
             break;
         }
         if (size < limit) {
-            token[size++] = options->fold_case ? lower(text[next]) : (char)text[next];
+            token[size++] = options->fold_case ? lower_ascii(text[next]) : (char)text[next];
         }
     }
     *at = next;
@@ -131,7 +143,7 @@ static mtl_status take_word(const mtli_token_run *run, size_t *at)
 static mtl_status take_symbol(const mtli_token_run *run, size_t *at)
 {
     size_t next = *at + 1;
-    if (next < run->size && byte_class[run->text[next]] == H) {
+    if (next < run->size && byte_class[run->text[next]] == BYTE_HIGH) {
         return mtli_token_unicode(run, at, true);
     }
     const char *token = (const char *)run->text + *at;
@@ -180,17 +192,17 @@ mtl_status mtli_tokenize(const mtl_tokenizer *tokenizer, const char *text, size_
     size_t at = 0;
     while (at < size && status == MTL_OK) {
         switch (byte_class[run.text[at]]) {
-        case W:
+        case BYTE_WORD:
             status = take_word(&run, &at);
             break;
-        case P:
-        case A:
+        case BYTE_PUNCTUATION:
+        case BYTE_APOSTROPHE:
             status = take_symbol(&run, &at);
             break;
-        case M:
+        case BYTE_MARKUP:
             status = take_markup(&run, &at);
             break;
-        case H:
+        case BYTE_HIGH:
             status = take_high(&run, &at);
             break;
         default:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The vocabulary: life, look-up, encoding. */
+ * The vocabulary: life, look-up, id_sink. */
 #include "text/vocabulary.h"
 
 static mtl_status add_special(mtl_vocabulary *vocabulary)
@@ -110,16 +110,16 @@ uint64_t mtl_vocabulary_fingerprint(const mtl_vocabulary *vocabulary)
     return vocabulary ? vocabulary->fingerprint : 0;
 }
 
-typedef struct encoding {
+typedef struct id_sink {
     const mtl_vocabulary *vocabulary;
     int32_t *ids;
     size_t capacity;
     size_t count;
-} encoding;
+} id_sink;
 
 static mtl_status encode_token(void *user, const char *token, size_t size)
 {
-    encoding *state = user;
+    id_sink *state = user;
     if (state->count < state->capacity) {
         state->ids[state->count] = mtli_vocabulary_find(state->vocabulary, token, size);
     }
@@ -142,7 +142,7 @@ mtl_status mtl_vocabulary_encode(const mtl_vocabulary *vocabulary, const char *t
     if (capacity > 0) {
         MTLI_REQUIRE(context, ids);
     }
-    encoding state = {vocabulary, ids, capacity, 0};
+    id_sink state = {vocabulary, ids, capacity, 0};
     mtl_status status = mtli_tokenize(vocabulary->tokenizer, text, size, encode_token, &state);
     if (status == MTL_OK) {
         *count = state.count;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The text form of a vocabulary, for its own file and for checkpoints; what is read is believed only when all of it is as
- * it was written. */
+ * The text form of a vocabulary, for its own file and for checkpoints; what is read is believed only when all of it is
+ * as it was written. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,17 +11,17 @@
 #include "io/utf8.h"
 #include "text/vocabulary.h"
 
-#define MAGIC "libmtl-vocabulary 1 "
+#define VOCABULARY_MAGIC "libmtl-vocabulary 1 "
 
-enum { HEADER_BYTES = 160, SPECIAL_LINES = 2, LINE_BYTES_LEAST = 4 /* a, tab, 1, line break */ };
+enum { VOCABULARY_HEADER_BYTES = 160, SPECIAL_LINES = 2, LINE_BYTES_LEAST = 4 /* a, tab, 1, line break */ };
 
-static void write_header(mtli_buffer *buffer, const mtl_vocabulary *vocabulary)
+static void write_vocabulary_header(mtli_buffer *buffer, const mtl_vocabulary *vocabulary)
 {
     const mtl_tokenizer_options *options = &vocabulary->tokenizer->options;
-    char header[HEADER_BYTES];
+    char header[VOCABULARY_HEADER_BYTES];
     snprintf(header, sizeof header,
-             MAGIC "fold_case=%" PRId32 " strip_markup=%" PRId32 " punctuation=%" PRId32 " max_token_bytes=%" PRId32
-                   " size=%zu\n",
+             VOCABULARY_MAGIC "fold_case=%" PRId32 " strip_markup=%" PRId32 " punctuation=%" PRId32
+                              " max_token_bytes=%" PRId32 " size=%zu\n",
              options->fold_case, options->strip_markup, options->punctuation, options->max_token_bytes,
              vocabulary->table.size);
     mtli_buffer_text(buffer, header);
@@ -31,7 +31,7 @@ mtl_status mtli_vocabulary_format(const mtl_vocabulary *vocabulary, char **text,
 {
     const mtli_word_table *table = &vocabulary->table;
     mtli_buffer buffer = {vocabulary->context, NULL, 0, 0, MTL_OK};
-    write_header(&buffer, vocabulary);
+    write_vocabulary_header(&buffer, vocabulary);
     for (size_t i = 0; i < table->size; i++) {
         mtli_buffer_append(&buffer, mtli_word_text(table, i), table->words[i].size);
         mtli_buffer_append(&buffer, "\t", 1);
@@ -62,19 +62,27 @@ typedef struct vocabulary_reader {
     int64_t line; /* number of the line that was read last */
 } vocabulary_reader;
 
-static mtl_status malformed(const vocabulary_reader *reader, const char *reason)
+static mtl_status malformed_vocabulary(const vocabulary_reader *reader, const char *reason)
 {
     return mtli_fail(reader->context, MTL_ERROR_FORMAT, "%s:%" PRId64 ": %s", mtli_shown_path(reader->name),
                      reader->line, reason);
 }
 
-static mtl_status read_line(vocabulary_reader *reader, const char **line, size_t *size)
+static mtl_status wrong_magic(vocabulary_reader *reader)
+{
+    reader->line = 1;
+    return malformed_vocabulary(reader,
+                                "does not begin with \"" VOCABULARY_MAGIC "\": not a vocabulary of this version");
+}
+
+static mtl_status read_vocabulary_line(vocabulary_reader *reader, const char **line, size_t *size)
 {
     size_t rest = (size_t)(reader->end - reader->at);
     const char *stop = rest > 0 ? memchr(reader->at, '\n', rest) : NULL;
     reader->line++;
     if (!stop) {
-        return malformed(reader, rest > 0 ? "the last line does not end: the file was cut" : "the file ends too early");
+        return malformed_vocabulary(reader, rest > 0 ? "the last line does not end: the file was cut"
+                                                     : "the file ends too early");
     }
     *line = reader->at;
     *size = (size_t)(stop - reader->at);
@@ -83,7 +91,7 @@ static mtl_status read_line(vocabulary_reader *reader, const char **line, size_t
 }
 
 /* A decimal number without sign, without leading zeros, and nothing behind it. */
-static bool read_count(const char *text, size_t size, int64_t *value)
+static bool read_word_count(const char *text, size_t size, int64_t *value)
 {
     int64_t number = 0;
     if (size == 0 || (size > 1 && text[0] == '0')) {
@@ -113,19 +121,18 @@ static bool read_setting(const char **text, const char *end, const char *name, i
         stop++;
     }
     *text = stop < end ? stop + 1 : stop;
-    return read_count(number, (size_t)(stop - number), value);
+    return read_word_count(number, (size_t)(stop - number), value);
 }
 
-static mtl_status read_header(vocabulary_reader *reader, mtl_tokenizer_options *options, int64_t *count)
+static mtl_status read_vocabulary_header(vocabulary_reader *reader, mtl_tokenizer_options *options, int64_t *count)
 {
     const char *text;
     size_t size;
-    const size_t magic = sizeof MAGIC - 1;
-    if ((size_t)(reader->end - reader->at) < magic || memcmp(reader->at, MAGIC, magic) != 0) {
-        reader->line = 1;
-        return malformed(reader, "does not begin with \"" MAGIC "\": not a vocabulary of this version");
+    const size_t magic = sizeof VOCABULARY_MAGIC - 1;
+    if ((size_t)(reader->end - reader->at) < magic || memcmp(reader->at, VOCABULARY_MAGIC, magic) != 0) {
+        return wrong_magic(reader);
     }
-    mtl_status status = read_line(reader, &text, &size);
+    mtl_status status = read_vocabulary_line(reader, &text, &size);
     if (status != MTL_OK) {
         return status;
     }
@@ -137,8 +144,8 @@ static mtl_status read_header(vocabulary_reader *reader, mtl_tokenizer_options *
         !read_setting(&text, end, "max_token_bytes=", &bytes) || !read_setting(&text, end, "size=", count) ||
         text != end || end[-1] == ' ' || fold > 1 || strip > 1 || punctuation > 1 || bytes < MTLI_TOKEN_BYTES_MIN ||
         bytes > MTLI_TOKEN_BYTES_MAX || *count < SPECIAL_LINES) {
-        return malformed(reader, "the header is not \"" MAGIC "fold_case=0|1 strip_markup=0|1 punctuation=0|1 "
-                                 "max_token_bytes=8..1024 size=2..\"");
+        return malformed_vocabulary(reader, "the header is not \"" VOCABULARY_MAGIC "fold_case=0|1 strip_markup=0|1 "
+                                            "punctuation=0|1 max_token_bytes=8..1024 size=2..\"");
     }
     options->fold_case = (int32_t)fold;
     options->strip_markup = (int32_t)strip;
@@ -148,7 +155,7 @@ static mtl_status read_header(vocabulary_reader *reader, mtl_tokenizer_options *
 }
 
 /* Before anything is allocated for them: can that many lines be there? */
-static mtl_status check_entries(const vocabulary_reader *reader, int64_t count)
+static mtl_status check_word_lines(const vocabulary_reader *reader, int64_t count)
 {
     if (count > INT32_MAX) {
         return mtli_fail(reader->context, MTL_ERROR_LIMIT, "%s:1: size = %" PRId64 " is more than %d",
@@ -178,26 +185,26 @@ static const char *wrong_token(const char *token, size_t size, const mtl_tokeniz
     return mtli_utf8_check(token, size) ? NULL : "the token is not UTF-8";
 }
 
-static mtl_status read_entry(vocabulary_reader *reader, mtl_vocabulary *vocabulary)
+static mtl_status read_word_line(vocabulary_reader *reader, mtl_vocabulary *vocabulary)
 {
     const char *line;
     size_t size;
-    mtl_status status = read_line(reader, &line, &size);
+    mtl_status status = read_vocabulary_line(reader, &line, &size);
     if (status != MTL_OK) {
         return status;
     }
     const char *tab = memchr(line, '\t', size);
     if (!tab) {
-        return malformed(reader, "there is no tab");
+        return malformed_vocabulary(reader, "there is no tab");
     }
     size_t token_size = (size_t)(tab - line);
     int64_t count;
-    if (!read_count(tab + 1, size - token_size - 1, &count) || count < 1) {
-        return malformed(reader, "what follows the tab is not a count of at least 1");
+    if (!read_word_count(tab + 1, size - token_size - 1, &count) || count < 1) {
+        return malformed_vocabulary(reader, "what follows the tab is not a count of at least 1");
     }
     const char *reason = wrong_token(line, token_size, &vocabulary->tokenizer->options);
     if (reason) {
-        return malformed(reader, reason);
+        return malformed_vocabulary(reader, reason);
     }
     size_t number;
     size_t before = vocabulary->table.size;
@@ -213,32 +220,32 @@ static mtl_status read_entry(vocabulary_reader *reader, mtl_vocabulary *vocabula
     return MTL_OK;
 }
 
-static mtl_status read_special(vocabulary_reader *reader, const char *expected)
+static mtl_status read_special_line(vocabulary_reader *reader, const char *expected)
 {
     const char *line;
     size_t size;
-    mtl_status status = read_line(reader, &line, &size);
+    mtl_status status = read_vocabulary_line(reader, &line, &size);
     if (status != MTL_OK) {
         return status;
     }
     if (size != strlen(expected) || memcmp(line, expected, size) != 0) {
-        return malformed(reader, "lines 2 and 3 are not <pad> and <unk>, each with a tab and 0");
+        return malformed_vocabulary(reader, "lines 2 and 3 are not <pad> and <unk>, each with a tab and 0");
     }
     return MTL_OK;
 }
 
-static mtl_status read_entries(vocabulary_reader *reader, int64_t count, mtl_vocabulary *vocabulary)
+static mtl_status read_word_lines(vocabulary_reader *reader, int64_t count, mtl_vocabulary *vocabulary)
 {
-    mtl_status status = read_special(reader, "<pad>\t0");
+    mtl_status status = read_special_line(reader, "<pad>\t0");
     if (status == MTL_OK) {
-        status = read_special(reader, "<unk>\t0");
+        status = read_special_line(reader, "<unk>\t0");
     }
     for (int64_t i = SPECIAL_LINES; status == MTL_OK && i < count; i++) {
-        status = read_entry(reader, vocabulary);
+        status = read_word_line(reader, vocabulary);
     }
     if (status == MTL_OK && reader->at != reader->end) {
         reader->line++;
-        return malformed(reader, "there are more lines than the header's size");
+        return malformed_vocabulary(reader, "there are more lines than the header's size");
     }
     return status;
 }
@@ -246,12 +253,13 @@ static mtl_status read_entries(vocabulary_reader *reader, int64_t count, mtl_voc
 mtl_status mtli_vocabulary_parse(mtl_context *context, const char *name, const char *text, size_t size,
                                  mtl_vocabulary **out)
 {
+    text = size > 0 ? text : "";
     vocabulary_reader reader = {context, name, text, text + size, 0};
     mtl_tokenizer_options options = MTL_TOKENIZER_OPTIONS_INIT;
     int64_t count;
-    mtl_status status = read_header(&reader, &options, &count);
+    mtl_status status = read_vocabulary_header(&reader, &options, &count);
     if (status == MTL_OK) {
-        status = check_entries(&reader, count);
+        status = check_word_lines(&reader, count);
     }
     mtl_tokenizer *tokenizer = NULL;
     mtl_vocabulary *vocabulary = NULL;
@@ -262,7 +270,7 @@ mtl_status mtli_vocabulary_parse(mtl_context *context, const char *name, const c
         status = mtli_vocabulary_create(context, tokenizer, &vocabulary);
     }
     if (status == MTL_OK) {
-        status = read_entries(&reader, count, vocabulary);
+        status = read_word_lines(&reader, count, vocabulary);
     }
     mtl_tokenizer_release(tokenizer);
     if (status != MTL_OK) {
@@ -303,9 +311,9 @@ mtl_status mtl_vocabulary_save(const mtl_vocabulary *vocabulary, const char *pat
 }
 
 /* A file that does not even begin like a vocabulary is not read whole: it may be of any size. */
-static mtl_status check_magic(mtl_context *context, const char *path)
+static mtl_status check_vocabulary_magic(mtl_context *context, const char *path)
 {
-    char begin[sizeof MAGIC - 1] = {0};
+    char begin[sizeof VOCABULARY_MAGIC - 1] = {0};
     mtli_file file;
     mtl_status status = mtli_file_open(context, path, &file);
     if (status != MTL_OK) {
@@ -316,9 +324,8 @@ static mtl_status check_magic(mtl_context *context, const char *path)
     mtli_file_close(&file);
     if (status == MTL_OK) {
         vocabulary_reader reader = {context, path, begin, begin + size, 0};
-        if (memcmp(begin, MAGIC, sizeof begin) != 0) {
-            reader.line = 1;
-            return malformed(&reader, "does not begin with \"" MAGIC "\": not a vocabulary of this version");
+        if (memcmp(begin, VOCABULARY_MAGIC, sizeof begin) != 0) {
+            return wrong_magic(&reader);
         }
     }
     return status;
@@ -334,7 +341,7 @@ mtl_status mtl_vocabulary_load(mtl_context *context, const char *path, mtl_vocab
     MTLI_REQUIRE(context, out);
     char *text;
     size_t size;
-    mtl_status status = check_magic(context, path);
+    mtl_status status = check_vocabulary_magic(context, path);
     if (status == MTL_OK) {
         status = mtli_file_read_whole(context, path, SIZE_MAX - 1, &text, &size);
     }

@@ -291,7 +291,8 @@ static void test_every_bit_survives(void **state)
 {
     fixture *f = *state;
     /* quiet and signalling NaN with payloads, infinities, -0, the least and the largest denormal */
-    const uint32_t bits[] = {0x7fc12345u, 0x7fa00001u, 0xffffffffu, 0x7f800000u, 0xff800000u, 0x80000000u, 1u, 0x807fffffu};
+    const uint32_t bits[] = {0x7fc12345u, 0x7fa00001u, 0xffffffffu, 0x7f800000u,
+                             0xff800000u, 0x80000000u, 1u,          0x807fffffu};
     mtl_tensor *bias = mtl_model_find_parameter(f->model, "encoder.lstm.bias_ih_l0");
     void *data = NULL;
     assert_ok(f->context, mtl_tensor_map(bias, MTL_FLOAT32, &data));
@@ -473,9 +474,8 @@ static void test_reserved_tensors_are_left_out(void **state)
     mtl_model *model = NULL;
     assert_ok(f->context, mtl_model_create(f->context, NULL, &model));
     const float state_values[] = {1.0f};
-    const char *path = write_container(f, "state.safetensors",
-                                       "{\"mtl.optimizer.step\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
-                                       state_values, sizeof state_values);
+    const char *header = "{\"mtl.optimizer.step\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    const char *path = write_container(f, "state.safetensors", header, state_values, sizeof state_values);
     mtl_checkpoint *checkpoint = open_checkpoint(f, path);
     mtl_load_options load = MTL_LOAD_OPTIONS_INIT;
     load.allow_extra = 0;
@@ -595,12 +595,12 @@ static void test_hostile_configurations(void **state)
         {"encoder.hidden_dim\":\"4\"", "encoder.hidden_dim\":\" 4\"", MTL_ERROR_FORMAT, "an integer"},
         {"encoder.hidden_dim\":\"4\"", "encoder.hidden_dam\":\"4\"", MTL_ERROR_FORMAT, "hidden_dim' is missing"},
         {"encoder.hidden_dim\":\"4\"", "encoder.hidden_dim\":\"5\"", MTL_ERROR_SHAPE, "[20, 3]"},
-        {"encoder.vocabulary_size\":\"7\"", "encoder.vocabulary_size\":\"2000000000\"", MTL_ERROR_FORMAT, "more values"},
+        {"encoder.vocabulary_size\":\"7\"", "encoder.vocabulary_size\":\"2000000000\"", MTL_ERROR_FORMAT, "more"},
         {"encoder.num_layers\":\"2\"", "encoder.num_layers\":\"2000000000\"", MTL_ERROR_FORMAT, "num_layers"},
         {"encoder.num_layers\":\"2\"", "encoder.num_layers\":\"64\"", MTL_ERROR_FORMAT, "has no tensor"},
         {"encoder.num_layers\":\"2\"", "encoder.num_layers\":\"1\"", MTL_OK, NULL}, /* extra tensors are left out */
         {"encoder.pooling\":\"1\"", "encoder.pooling\":\"17\"", MTL_ERROR_FORMAT, "pooling"},
-        {"encoder.layer_dropout\":\"0.1\"", "encoder.layer_dropout\":\"nan\"", MTL_ERROR_FORMAT, "a finite number: nan"},
+        {"encoder.layer_dropout\":\"0.1\"", "encoder.layer_dropout\":\"nan\"", MTL_ERROR_FORMAT, "number: nan"},
         {"encoder.layer_dropout\":\"0.1\"", "encoder.layer_dropout\":\"1e999\"", MTL_ERROR_FORMAT, "a finite number"},
         {"encoder.layer_dropout\":\"0.1\"", "encoder.layer_dropout\":\"0x1p-3\"", MTL_ERROR_FORMAT, "a finite number"},
         {"encoder.layer_dropout\":\"0.1\"", "encoder.layer_dropout\":\"0,1\"", MTL_ERROR_FORMAT, "a finite number"},
@@ -621,7 +621,7 @@ static void test_hostile_configurations(void **state)
         {"mtl.modules\":\"encoder topic", "mtl.modules\":\"encoder nobody", MTL_ERROR_FORMAT, "'nobody' is neither"},
         {"mtl.modules\":\"encoder topic", "mtl.modules\":\"../../x", MTL_ERROR_FORMAT, "neither"},
         {"mtl.modules\":\"encoder",
-         "mtl.modules\":\"eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+         "mtl.modules\":\"eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
          MTL_ERROR_FORMAT, "not a list of names"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

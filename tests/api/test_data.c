@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Datasets through the public headers: tables of every form, every complaint with its file and line, folders, slices. */
+ * Datasets through the public headers: tables of every form, every complaint with its file and line, folders,
+ * slices. */
 #include "support/support.h"
 
 #include <math.h>
@@ -185,7 +186,7 @@ static void test_bad_tables(void **state)
         BAD_TABLE("pos,a\npos,b\0c\n", MTL_ERROR_FORMAT, "table.csv:2: zero byte at byte 6"),
         BAD_TABLE("one column\n", MTL_ERROR_FORMAT, "table.csv:1: 1 fields: there is no column 1"),
         BAD_TABLE("\xFF\xFEp\0o\0s\0,\0a\0\n\0", MTL_ERROR_FORMAT, "table.csv:1: zero byte"), /* UTF-16 */
-        BAD_TABLE("pos,a\npos,0123456789abcdef\n", MTL_ERROR_LIMIT, "table.csv:2: the line is longer than max_line_bytes"),
+        BAD_TABLE("pos,a\npos,0123456789abcdef\n", MTL_ERROR_LIMIT, "table.csv:2: the line is longer than max_line_b"),
         BAD_TABLE("pos,\"\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n", MTL_ERROR_FORMAT, "table.csv:1: field 2: the quote"),
     };
     mtl_table_options options = simple_options();
@@ -322,7 +323,8 @@ static void test_table_arguments(void **state)
     REFUSED(options.max_line_bytes = 0, "max_line_bytes = 0");
     REFUSED(options.struct_size = 8, "struct_size = 8");
     mtl_table_options options = simple_options();
-    assert_fails(on->context, mtl_dataset_open_table(on->context, NULL, &options, &dataset), MTL_ERROR_ARGUMENT, "path");
+    assert_fails(on->context, mtl_dataset_open_table(on->context, NULL, &options, &dataset), MTL_ERROR_ARGUMENT,
+                 "path");
     assert_fails(on->context, mtl_dataset_open_table(on->context, path, NULL, &dataset), MTL_ERROR_ARGUMENT, "options");
     assert_fails(on->context, mtl_dataset_open_table(on->context, path, &options, NULL), MTL_ERROR_ARGUMENT, "out");
     assert_int_equal(mtl_dataset_open_table(NULL, path, &options, &dataset), MTL_ERROR_ARGUMENT);

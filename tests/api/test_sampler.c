@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The sampler through the public headers: which rows come, in which order, with which labels, and with how much memory. */
+ * The sampler through the public headers: which rows come, in which order, with which labels, with how much memory. */
 #include "support/support.h"
 
 #include <math.h>

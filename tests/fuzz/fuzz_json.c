@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target: the JSON reader. It must end, keep its levels in balance, and decode strings to what writes back and reads
- * the same. */
+ * Fuzz target: the JSON reader. It must end, keep its levels in balance, and decode strings to what writes back and
+ * reads the same. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the tests share: cmocka's headers in their order, an allocator that counts and fails, temporary files, comparisons.
+ * What the tests share: cmocka's headers in their order, an allocator that counts and fails, temporary files,
+ * comparisons.
  * Uses the public headers only, so that every kind of test can include it. */
 #ifndef TESTS_SUPPORT_H
 #define TESTS_SUPPORT_H
@@ -61,8 +62,8 @@ uint64_t test_allocations(mtl_context *context);
 /** Makes, uses and releases something. Returns the first status that is not MTL_OK; must leave nothing behind. */
 typedef mtl_status (*test_scenario)(mtl_context *context, void *user);
 
-/** Runs a scenario with the k-th allocation failing, k = 0, 1, ... until it succeeds; once with that call alone failing,
- *  once with all later ones too. Each run must give MTL_ERROR_MEMORY and give everything back. */
+/** Runs a scenario with the k-th allocation failing, k = 0, 1, ... until it succeeds; once with that call alone
+ *  failing, once with all later ones too. Each run must give MTL_ERROR_MEMORY and give everything back. */
 void test_each_allocation_failing(test_scenario scenario, void *user);
 
 /* ---- files ---- */
@@ -106,8 +107,8 @@ void test_close_float(const float *actual, const float *expected, size_t n, doub
 void test_close_double(const double *actual, const double *expected, size_t n, double rtol, double atol,
                        const char *what, const char *file, int line);
 
-/** |actual[i] - expected[i]| <= atol + rtol * |expected[i]| for all i; equal infinities and two NaN are close. Both arrays
- *  are float or both are double. */
+/** |actual[i] - expected[i]| <= atol + rtol * |expected[i]| for all i; equal infinities and two NaN are close. Both
+ *  arrays are float or both are double. */
 #define assert_close(actual, expected, n, rtol, atol) \
     _Generic((actual), \
         float *: test_close_float, \

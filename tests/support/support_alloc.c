@@ -15,7 +15,8 @@ static void *counting_allocate(void *user, size_t size, size_t alignment)
 {
     mtl_test_allocator *allocator = user;
     long call = allocator->calls++;
-    if (allocator->fail_at >= 0 && (call == allocator->fail_at || (allocator->fail_forever && call > allocator->fail_at))) {
+    bool later = allocator->fail_forever && call > allocator->fail_at;
+    if (allocator->fail_at >= 0 && (call == allocator->fail_at || later)) {
         return NULL;
     }
     unsigned char *memory = malloc(size + alignment + sizeof(block_head) + GUARD);

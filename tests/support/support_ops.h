@@ -77,7 +77,7 @@ static inline mtl_tensor *ops_real(ops_fixture *fixture, int32_t ndim, const int
 static inline mtl_tensor *ops_int32(ops_fixture *fixture, int64_t n, const int32_t *values)
 {
     mtl_tensor *tensor = ops_tensor(fixture, MTL_INT32, 1, &n);
-    if (n > 0) {
+    if (values) {
         memcpy(tensor->data, values, (size_t)n * sizeof values[0]);
     }
     return tensor;

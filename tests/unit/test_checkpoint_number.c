@@ -72,8 +72,8 @@ static void test_reals_under_a_comma(void **state)
 static void test_what_is_no_real(void **state)
 {
     (void)state;
-    const char *bad[] = {"", "-", "+1", ".5", "1.", "1e", "1e+", " 1", "1 ", "1,5", "0x1", "nan", "inf", "-inf", "1e999",
-                         "1.5.5", "--1", "infinity", "1f",
+    const char *bad[] = {"", "-", "+1", ".5", "1.", "1e", "1e+", " 1", "1 ", "1,5", "0x1", "nan", "inf", "-inf",
+                         "1e999", "1.5.5", "--1", "infinity", "1f",
                          "0.00000000000000000000000000000000000000000000000000000000000001"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         double value = 42;

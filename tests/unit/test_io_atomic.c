@@ -303,7 +303,7 @@ static mtli_system faulty_system(faults *f)
 static void test_every_call_failing(void **state)
 {
     fixture *f = *state;
-    /* The first open is the folder's (its failure only means that it is not synced), the second fsync is the folder's. */
+    /* The first open is the folder's (its failure only means that it is not synced); so is the second fsync. */
     const struct {
         int kind, fail_at, error;
         const char *says;

@@ -233,7 +233,11 @@ static void test_constants_are_not_recorded(void **state)
     mtl_tensor *y = mtl_tanh(f.tape, mtl_add(f.tape, x, x));
     assert_false(y->needs_gradient);
     assert_null(f.tape->last);
+    mtl_tensor *watched = ops_real(&f, 1, (int64_t[]){3}, NULL);
+    assert_true(mtl_tanh(f.tape, watched)->needs_gradient);
+    assert_non_null(f.tape->last);
     mtl_tape_reset(f.tape, MTL_TAPE_INFER);
+    assert_false(mtl_tanh(f.tape, watched)->needs_gradient);
     assert_null(f.tape->last);
     ops_end(&f);
 }
