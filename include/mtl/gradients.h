@@ -78,7 +78,7 @@ MTL_API void mtl_gradients_scale(mtl_gradients *gradients, double factor);
  *  @param[in] gradients  not NULL
  *  @param[in] factor     the number
  *  @param[in] other      of the same model
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_MEMORY (new rows; the sum is then incomplete: clear it)
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_MEMORY (new rows; no value has changed)
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_gradients_add(mtl_gradients *gradients, double factor, const mtl_gradients *other);

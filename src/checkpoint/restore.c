@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/number.h"
 #include "io/utf8.h"
 #include "nn/model.h"
 
@@ -40,14 +40,16 @@ static mtl_status look_up_integer(void *user, const char *key, int64_t *value)
 {
     const module_lookup *lookup = user;
     const char *text = look_up_text(user, key);
-    return text && mtli_read_integer(text, value) ? MTL_OK : fail_value(lookup, key, text, "an integer: ");
+    bool read = text && mtli_parse_integer(text, strlen(text), value);
+    return read ? MTL_OK : fail_value(lookup, key, text, "an integer: ");
 }
 
 static mtl_status look_up_real(void *user, const char *key, double *value)
 {
     const module_lookup *lookup = user;
     const char *text = look_up_text(user, key);
-    return text && mtli_read_real(text, value) ? MTL_OK : fail_value(lookup, key, text, "a finite number: ");
+    bool read = text && mtli_parse_real(text, strlen(text), value);
+    return read ? MTL_OK : fail_value(lookup, key, text, "a finite number: ");
 }
 
 /* ---- memory for what the file can fill ---- */

@@ -6,8 +6,8 @@
 
 #include "base/arena.h"
 #include "base/checked.h"
+#include "base/number.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/number.h"
 #include "io/buffer.h"
 #include "nn/model.h"
 #include "tensor/tensor.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sums down the columns of a matrix, in double: gradients of what was repeated over rows. Disjoint ranges of columns may
- * be done by different threads; the order of addition does not depend on the range. */
+ * Sums down the columns of a matrix, in double: gradients of what was repeated over rows. Disjoint ranges of columns
+ * may be done by different threads; the order of addition does not depend on the range. */
 #ifndef MTLI_KERNELS_COLUMNS_H
 #define MTLI_KERNELS_COLUMNS_H
 

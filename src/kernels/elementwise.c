@@ -74,7 +74,9 @@ void mtli_sigmoid_backward(int64_t n, const mtli_real *y, const mtli_real *dy, m
 /* cdf[i] = Φ(x[i]) */
 static void normal_cdf(const mtli_kernels *kernels, int64_t n, const mtli_real *x, mtli_real *cdf)
 {
-    mtli_set_scaled(n, GELU_SQRT_HALF, x, cdf, false);
+    for (int64_t i = 0; i < n; i++) {
+        cdf[i] = GELU_SQRT_HALF * x[i];
+    }
     kernels->verf(n, cdf, cdf);
     for (int64_t i = 0; i < n; i++) {
         cdf[i] = (mtli_real)0.5 * (1 + cdf[i]);
@@ -83,7 +85,7 @@ static void normal_cdf(const mtli_kernels *kernels, int64_t n, const mtli_real *
 
 void mtli_gelu(const mtli_kernels *kernels, int64_t n, const mtli_real *x, mtli_real *restrict y)
 {
-    mtli_real cdf[GELU_BLOCK];
+    mtli_real cdf[GELU_BLOCK] = {0};
     for (int64_t begin = 0; begin < n; begin += GELU_BLOCK) {
         int64_t count = n - begin < GELU_BLOCK ? n - begin : GELU_BLOCK;
         normal_cdf(kernels, count, x + begin, cdf);
@@ -94,7 +96,7 @@ void mtli_gelu(const mtli_kernels *kernels, int64_t n, const mtli_real *x, mtli_
 static void gelu_backward_block(const mtli_kernels *kernels, int64_t n, const mtli_real *x, const mtli_real *dy,
                                 mtli_real *restrict dx, bool accumulate)
 {
-    mtli_real cdf[GELU_BLOCK];
+    mtli_real cdf[GELU_BLOCK] = {0};
     mtli_real density[GELU_BLOCK];
     normal_cdf(kernels, n, x, cdf);
     for (int64_t i = 0; i < n; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loops over arrays that the compiler vectorizes: arithmetic, activations and their derivatives. `accumulate` adds to the
- * output instead of overwriting it. Outputs do not overlap inputs where not said otherwise. */
+ * Loops over arrays that the compiler vectorizes: arithmetic, activations and their derivatives. `accumulate` adds to
+ * the output instead of overwriting it. Outputs do not overlap inputs. */
 #ifndef MTLI_KERNELS_ELEMENTWISE_H
 #define MTLI_KERNELS_ELEMENTWISE_H
 

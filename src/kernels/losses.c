@@ -106,7 +106,7 @@ double mtli_binary_sum(const mtli_pairs *pairs, int64_t begin, int64_t end, int6
     return sum;
 }
 
-/* By the logit: (1 - t) σ(z) - w t σ(-z), where neither σ is 1 minus the other; by the target: the loss is linear in it. */
+/* By the logit: (1 - t) σ(z) - w t σ(-z), where neither σ is computed as 1 minus the other. By the target: linear. */
 static double binary_derivative(bool of_target, double z, double t, double w, double e)
 {
     if (of_target) {

@@ -26,11 +26,11 @@ void mtli_log_softmax_row(const mtli_kernels *kernels, int64_t n, const mtli_rea
 void mtli_log_softmax_row_backward(const mtli_kernels *kernels, int64_t n, const mtli_real *y, const mtli_real *dy,
                                    mtli_real *dx, bool accumulate);
 
-/** dx[i] (+)= a exp(x[i] - shift) - b w[i]; w NULL: ones. The gradient of cross-entropy before the label's own term. */
+/** dx[i] (+)= a exp(x[i] - shift) - b w[i]; w NULL: ones. The gradient of cross-entropy less the label's own term. */
 void mtli_cross_entropy_row(const mtli_kernels *kernels, int64_t n, const mtli_real *x, double shift, double a,
                             double b, const mtli_real *w, mtli_real *dx, bool accumulate);
 
-/** y = gain (x - mean) / √(var + epsilon) + bias; gain and bias may be NULL; *mean and *rstd receive the row's. n >= 1. */
+/** y = gain (x - mean) / √(var + epsilon) + bias, n >= 1; gain and bias may be NULL; *mean and *rstd are outputs. */
 void mtli_layer_norm_row(int64_t n, const mtli_real *x, const mtli_real *gain, const mtli_real *bias, double epsilon,
                          mtli_real *y, mtli_real *mean, mtli_real *rstd);
 

@@ -9,7 +9,8 @@
 
 #include <mtl/ops.h>
 
-#include "base/checked.h"
+#include "autograd/tape.h"
+#include "ops/lstm.h"
 
 enum { MAX_LAYERS = 64, WEIGHTS_PER_CELL = 4, NAME_SIZE = 48 };
 
@@ -104,6 +105,18 @@ static void open_forget_gates(mtl_encoder *encoder, const mtl_lstm_options *opti
     }
 }
 
+/* Without dropout between them, embedding and first layer are one operation, which multiplies each distinct token once. */
+static mtl_tensor *run_layers(mtl_tape *tape, const mtl_lstm_options *options, mtl_tensor *table, mtl_tensor *ids,
+                              const mtl_lstm_weights *weights)
+{
+    if (options->embedding_dropout == 0 || (tape && tape->mode == MTL_TAPE_INFER)) {
+        return mtli_lstm_of_tokens(tape, table, ids, weights, options->num_layers, options->bidirectional,
+                                   options->layer_dropout);
+    }
+    mtl_tensor *x = mtl_dropout(tape, mtl_embedding(tape, table, ids), options->embedding_dropout);
+    return mtl_lstm(tape, x, weights, options->num_layers, options->bidirectional, options->layer_dropout);
+}
+
 static mtl_tensor *lstm_encoder_forward(mtl_encoder *encoder, mtl_tape *tape, mtl_tensor *inputs)
 {
     const mtl_lstm_options *options = &encoder->as.lstm;
@@ -113,9 +126,7 @@ static mtl_tensor *lstm_encoder_forward(mtl_encoder *encoder, mtl_tape *tape, mt
         mtli_parameter *first = &list[1 + cell * WEIGHTS_PER_CELL];
         weights[cell] = (mtl_lstm_weights){&first[0].tensor, &first[1].tensor, &first[2].tensor, &first[3].tensor};
     }
-    mtl_tensor *x = mtl_embedding(tape, &list[0].tensor, inputs);
-    x = mtl_dropout(tape, x, options->embedding_dropout);
-    x = mtl_lstm(tape, x, weights, options->num_layers, options->bidirectional, options->layer_dropout);
+    mtl_tensor *x = run_layers(tape, options, &list[0].tensor, inputs, weights);
     switch (options->pooling) {
     case MTL_POOLING_MEAN:
         x = mtl_sequence_mean(tape, x);

@@ -12,7 +12,7 @@
 
 enum { OPERAND_A, OPERAND_B };
 
-/* Shapes ------------------------------------------------------------------------------------------------------------ */
+/* Shapes ----------------------------------------------------------------------------------------------------------- */
 
 static bool is_suffix(const mtli_shape *a, const mtli_shape *b)
 {
@@ -49,7 +49,7 @@ static mtl_status arithmetic_infer(const mtli_call *call, mtli_shape *shape)
     return MTL_OK;
 }
 
-/* Loops over a with b repeated -------------------------------------------------------------------------------------- */
+/* Loops over a with b repeated ------------------------------------------------------------------------------------- */
 
 /* y (+)= f(x, b), where b has `period` elements and x is cut into pieces of that length. */
 typedef struct repeated_loop {
@@ -112,7 +112,7 @@ static mtl_status multiply_forward(mtli_call *call)
     return repeated_forward(call, multiply_range);
 }
 
-/* y (+)= factor x --------------------------------------------------------------------------------------------------- */
+/* y (+)= factor x -------------------------------------------------------------------------------------------------- */
 
 typedef struct scale_loop {
     const mtli_real *x;
@@ -133,7 +133,7 @@ static void run_scale(const mtli_call *call, mtli_real factor, const mtli_real *
     mtli_for_range(call, call->output->size, MTLI_CHUNK, scale_range, &loop);
 }
 
-/* The gradient of what was repeated: sums down the columns of dy (times x, if it is given). --------------------------- */
+/* The gradient of what was repeated: sums down the columns of dy (times x, if it is given). ------------------------ */
 
 typedef struct column_loop {
     const mtli_real *dy;
@@ -245,7 +245,7 @@ mtl_tensor *mtl_mul(mtl_tape *tape, mtl_tensor *a, mtl_tensor *b)
     return mtli_run(tape, &mtli_op_mul, inputs, 2, NULL, 0);
 }
 
-/* Scale ------------------------------------------------------------------------------------------------------------- */
+/* Scale ------------------------------------------------------------------------------------------------------------ */
 
 static mtli_real scale_factor(const mtli_call *call)
 {

@@ -36,7 +36,7 @@ typedef struct ce_loop {
     bool accumulate;
 } ce_loop;
 
-/* Checks ------------------------------------------------------------------------------------------------------------ */
+/* Checks ----------------------------------------------------------------------------------------------------------- */
 
 static mtl_status ce_infer(const mtli_call *call, mtli_shape *shape)
 {
@@ -93,7 +93,7 @@ static mtl_status check_class_weights(const mtli_call *call)
     return MTL_OK;
 }
 
-/* Value ------------------------------------------------------------------------------------------------------------- */
+/* Value ------------------------------------------------------------------------------------------------------------ */
 
 static ce_loop make_ce_loop(const mtli_call *call, double *z)
 {
@@ -174,7 +174,7 @@ static mtl_status ce_forward(mtli_call *call)
     return MTL_OK;
 }
 
-/* Gradient ---------------------------------------------------------------------------------------------------------- */
+/* Gradient --------------------------------------------------------------------------------------------------------- */
 
 /* With T = (1 - s) w_y + s/C Σ w: dx_c = T softmax_c - s/C w_c - [c = y] (1 - s) w_y. */
 static void ce_gradient_range(void *argument, int64_t begin, int64_t end)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Large arrays in pieces for the context's threads. The pieces depend on the size only, never on the number of threads. */
+ * Large arrays in pieces for the context's threads. Pieces depend on the size only, not on the number of threads. */
 #ifndef MTLI_OPS_PARALLEL_H
 #define MTLI_OPS_PARALLEL_H
 

@@ -5,9 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "io/system.h"
 #include "io/utf8.h"
-#include "text/number.h"
 #include "text/table.h"
 
 enum { READ_BYTES = 262144, BOM_BYTES = 3 };

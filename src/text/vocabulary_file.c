@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "io/atomic_file.h"
 #include "io/buffer.h"
 #include "io/file.h"
@@ -93,19 +94,8 @@ static mtl_status read_vocabulary_line(vocabulary_reader *reader, const char **l
 /* A decimal number without sign, without leading zeros, and nothing behind it. */
 static bool read_word_count(const char *text, size_t size, int64_t *value)
 {
-    int64_t number = 0;
-    if (size == 0 || (size > 1 && text[0] == '0')) {
-        return false;
-    }
-    for (size_t i = 0; i < size; i++) {
-        int digit = text[i] - '0';
-        if (digit < 0 || digit > 9 || number > (INT64_MAX - digit) / 10) {
-            return false;
-        }
-        number = 10 * number + digit;
-    }
-    *value = number;
-    return true;
+    bool plain = size > 0 && text[0] != '-' && (size == 1 || text[0] != '0');
+    return plain && mtli_parse_integer(text, size, value);
 }
 
 /* " name=number" of the header; moves *text behind it. */

@@ -3,8 +3,8 @@
 
     python3 dump_ops.py > ops_golden.h
 
-Inputs are rounded to float32 first, so that both libraries compute with the same numbers. The gradients are those of the
-sum of the output times `weights`. Last written with PyTorch 2.13.0 (CPU)."""
+Inputs are rounded to float32 first, so that both libraries compute with the same numbers. The gradients are those of
+the sum of the output times `weights`. Last written with PyTorch 2.13.0 (CPU)."""
 import math
 
 import torch
@@ -158,7 +158,7 @@ def shape(tensor):
 
 
 print(f"""/* SPDX-License-Identifier: Apache-2.0
- * Values and gradients of operations and losses from PyTorch {torch.__version__} in float64; written by dump_ops.py. */""")
+ * Values and gradients of operations and losses from PyTorch {torch.__version__}, float64; written by dump_ops.py. */""")
 rows = []
 for n, (op, argument, pairs, weights, y) in enumerate(CASES):
     fields = []

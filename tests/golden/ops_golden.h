@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Values and gradients of operations and losses from PyTorch 2.13.0+cpu in float64; written by dump_ops.py. */
+ * Values and gradients of operations and losses from PyTorch 2.13.0+cpu, float64; written by dump_ops.py. */
 static const double case0_in0[] = {
     -0.410698235, 1.393069267, -0.09843760729, 1.679095268, -0.9380924702, -0.489892453, 0.2811084092,
     -0.2813216448, 0.4778560102, -0.9933316708, 0.1512104422, 0.2876493931,

@@ -29,9 +29,9 @@ typedef struct golden_case {
 
 #include "ops_golden.h"
 
-/* The kernels err by at most 3 ε (kernels.h) and add a few roundings; sums are in double. So results are exact to 8 ε of
- * the terms that they are sums of, and gradients, products of two such results, to 16 ε. These terms are not larger than
- * the largest value of the output (1 for a probability), and of the gradient or the weights. */
+/* The kernels err by at most 3 ε (kernels.h) and add a few roundings; sums are in double. So results are exact to 8 ε
+ * of the terms that they are sums of, and gradients, products of two such results, to 16 ε. These terms are not larger
+ * than the largest value of the output (1 for a probability), and of the gradient or the weights. */
 #define TOLERANCE (16 * MTLI_REAL_EPSILON)
 
 static mtl_tensor *run_cross_entropy(mtl_tape *tape, const golden_case *golden, mtl_tensor *const *in)

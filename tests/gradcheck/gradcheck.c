@@ -12,7 +12,7 @@
 
 /* f is a sum of terms w_i y_i with S = Σ |w_i y_i|. With the step h = ε^(1/3) the central difference errs by
  *     c ε S / h = c ε^(2/3) S = 4e-11 c S from rounding, c about 10, and by h²/6 |f'''| = 6e-12 |f'''| from truncation.
- * Relative to a derivative of at least FLOOR max(1, S) both are below 1e-6; smaller ones are compared with that floor. */
+ * Relative to a derivative of at least FLOOR max(1, S) both are below 1e-6; smaller ones are compared with it. */
 #define TOLERANCE 1e-6
 #define FLOOR 1e-3
 #define STEP 6.055454452393343e-06 /* ε^(1/3) */
@@ -248,8 +248,8 @@ static void check_repeated(checker *check, mtl_tensor *root, double **gradients)
     free_gradients(check, again);
 }
 
-/* Where a gradient is there already, the operation adds to it: with Σ v x recorded after it, everything grows by v. A few
- * roundings of sums of the size of both terms: 16 ε. */
+/* Where a gradient is there already, the operation adds to it: with Σ v x recorded after it, everything grows by v. A
+ * few roundings of sums of the size of both terms: 16 ε. */
 static void check_accumulated(checker *check, double **gradients)
 {
     mtl_tensor *roots[SAMPLE_MAX_INPUTS + 1] = {record(check)};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the unit tests of operations share: a context with a tape, tensors from lists, gradients. Sees internal headers. */
+ * What the tests of operations share: a context with a tape, tensors from lists, gradients. Sees internal headers. */
 #ifndef TESTS_SUPPORT_OPS_H
 #define TESTS_SUPPORT_OPS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Every way in which an operation or a loss refuses its arguments: the status, and a message that names function, argument
- * and value. */
+ * Every way in which an operation or a loss refuses its arguments: the status, and a message that names function,
+ * argument and value. */
 #include "support/support_ops.h"
 
 /* Tensors that each test needs. */

@@ -120,7 +120,7 @@ static void test_layer_norm(void **state)
                 for (int64_t j = 0; j < n; j++) {
                     double y = normal[j] * (which & 1 ? (double)ops_values(gain)[j] : 1) +
                                (which & 2 ? (double)ops_values(bias)[j] : 0);
-                    /* the mean, rounded, is off by ε/2 of it, in units of a deviation of at least √epsilon when n = 1 */
+                    /* the rounded mean is off by ε/2 of it, in units of √(variance + epsilon): √epsilon when n = 1 */
                     double size = n == 1 ? 1 / sqrt(1e-5) : 4;
                     assert_near(ops_values(results[which])[r * n + j], y, ROW_ERROR * size);
                 }
@@ -166,7 +166,8 @@ static void test_concat_of_ragged(void **state)
     mtl_tensor *flats[] = {flat, flat};
     assert_int_equal(mtl_tensor_rows(mtl_concat(f.tape, flats, 2)), -1); /* 8 values: no longer these sequences */
     mtl_tensor *differ[] = {dense, a, other};
-    assert_op_fails(&f, mtl_concat(f.tape, differ, 3), MTL_ERROR_SHAPE, "mtl_concat", "ragged [4, 2]", "offsets differ");
+    assert_op_fails(&f, mtl_concat(f.tape, differ, 3), MTL_ERROR_SHAPE, "mtl_concat", "ragged [4, 2]",
+                    "offsets differ");
     ops_end(&f);
 }
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The small pieces under the text functions: characters, numbers, sorting, the table of words. */
+ * The small pieces under the text functions: characters, sorting, the table of words. */
 #include "support/support.h"
 
 #include "text/characters.h"
-#include "text/number.h"
 #include "text/sort.h"
 #include "text/word_table.h"
 
@@ -72,37 +71,6 @@ static void test_classes(void **state)
             fail_msg("U+%04X is of class %d, not %d", (unsigned)cases[i].codepoint,
                      (int)mtli_classify(cases[i].codepoint), (int)cases[i].class);
         }
-    }
-}
-
-static void test_numbers(void **state)
-{
-    (void)state;
-    static const char *const texts[] = {"0",    "-0",      "1",     "+1.5",   ".25",     "3.",      "1e3",
-                                        "1E-3", "-2.5e+2", "1e22",  "1e-22",  "00012.50", "123456789012345",
-                                        "9007199254740993", "0.1",  "1e308",  "1.7976931348623157e308",
-                                        "2.2250738585072014e-308", "1e-320", "1e-400", "0e99999999999",
-                                        "123456789012345678901234567890", "0.000000000000000000000000000012345"};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        double value = -1.0;
-        double expected = strtod(texts[i], NULL);
-        assert_true(mtli_parse_real(texts[i], strlen(texts[i]), &value));
-        /* mantissa, power and quotient are each rounded once, the power to a few units: 8 epsilon covers them. Below
-         * the normal numbers one unit is 2^-1074. */
-        double tolerance = 8 * 2.220446049250313e-16 * (expected < 0 ? -expected : expected) + 4.94e-324;
-        test_near(value, expected, tolerance, texts[i], __FILE__, __LINE__);
-    }
-    static const char *const exact[] = {"0.1", "1.5", "123456789012345", "1e22", "-7.25e-3", "1e-22"};
-    for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
-        double value = 0.0;
-        assert_true(mtli_parse_real(exact[i], strlen(exact[i]), &value));
-        assert_true(value == strtod(exact[i], NULL));
-    }
-    static const char *const wrong[] = {"", "+", "-", ".", "e1", "1e", "1e+", "1 ", " 1", "1.2.3", "0x1", "nan",
-                                        "inf", "1e309", "1e99999999999999999999", "1,5", "--1", "1f"};
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        double value;
-        assert_false(mtli_parse_real(wrong[i], strlen(wrong[i]), &value));
     }
 }
 
@@ -180,8 +148,8 @@ static void test_fnv(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_code_points), cmocka_unit_test(test_classes), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_sort),            cmocka_unit_test(test_word_table), cmocka_unit_test(test_fnv),
+        cmocka_unit_test(test_all_code_points), cmocka_unit_test(test_classes), cmocka_unit_test(test_sort),
+        cmocka_unit_test(test_word_table),      cmocka_unit_test(test_fnv),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
