@@ -6,7 +6,7 @@ include(CheckLinkerFlag)
 set(MTL_WARNINGS
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wdouble-promotion -Wstrict-prototypes
   -Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wwrite-strings -Wvla -Wundef -Wformat=2
-  -Wimplicit-fallthrough -Wnull-dereference)
+  -Wimplicit-fallthrough)
 
 function(mtl_compile_options target)
   set_target_properties(${target} PROPERTIES

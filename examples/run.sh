@@ -26,6 +26,6 @@ echo "== training sentiment and topic together on $data"
     --reviews-test $data/reviews_test.tsv --news-test $data/news_test.csv --model "$model" "$@"
 
 echo "== asking the model"
-printf '%s\n' 'What a wonderful evening, I would see it again.' 'The central bank raised interest rates by half a point.' |
+printf '%s\n' 'What a wonderful evening, I would see it again.' 'The climbers of a village team won the relay for the third time.' |
     "$build/examples/sentiment_topic" predict --model "$model"
 echo "== ask it yourself: $build/examples/sentiment_topic predict --model $model"

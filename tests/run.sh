@@ -6,6 +6,7 @@
 #   sh tests/run.sh --sanitize         then also with the address, undefined-behaviour and thread sanitizers
 #   sh tests/run.sh --reference-blas   then also with the reference CBLAS
 #   sh tests/run.sh --coverage         then also with gcov, and the lines and branches that were reached
+#   sh tests/run.sh --werror           warnings are errors
 #   sh tests/run.sh --only-...         that build alone, for instance --only-sanitize
 #
 # MTL_TEST_BUILD: where to build (default: build/ in the project). The exit status is 0 when everything passed.
@@ -14,6 +15,7 @@ cd "$(dirname "$0")/.."
 root=$(pwd)
 builds=${MTL_TEST_BUILD:-$root/build}
 presets=release
+strict=no
 packages='gcc g++ make cmake ninja-build pkg-config libc6-dev libopenblas-dev libutf8proc-dev libcmocka-dev abigail-tools'
 
 for argument in "$@"; do
@@ -26,7 +28,8 @@ for argument in "$@"; do
     --sanitize | --only-sanitize) presets="$presets asan-ubsan tsan" ;;
     --reference-blas | --only-reference-blas) presets="$presets reference-blas"; packages="$packages libblas-dev" ;;
     --coverage | --only-coverage) presets="$presets coverage"; packages="$packages gcovr" ;;
-    -h | --help) sed -n '3,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --werror) strict=yes ;;
+    -h | --help) sed -n '3,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "tests/run.sh: unknown option '$argument'; see --help" >&2; exit 2 ;;
     esac
 done
@@ -67,8 +70,8 @@ for preset in $presets; do
     build=$builds/$preset
     log=$build/log
     werror=OFF
-    # Only there, and only where the compiler is not led astray by what a sanitizer adds.
-    case ${CI:+ci}-$preset in ci-release | ci-reference-blas) werror=ON ;; esac
+    # Only where the compiler is not led astray by what a sanitizer or gcov adds.
+    case $strict-$preset in yes-release | yes-reference-blas) werror=ON ;; esac
     mkdir -p "$build"
     echo "== $preset: configure and build in $build"
     if ! cmake --preset "$preset" -B "$build" -G "$generator" -DMTL_WERROR=$werror >"$log" 2>&1 ||

@@ -23,6 +23,17 @@ static void init_error_tensor(mtl_tape *tape)
     tape->error.tape = tape;
 }
 
+/* The kernels of a level, or of the best below it that this build has. */
+static const mtli_kernels *find_kernels(int32_t isa)
+{
+    int level = isa - MTL_ISA_BASELINE;
+    const mtli_kernels *kernels = mtli_kernels_get(level);
+    while (!kernels && level > MTLI_LEVEL_BASELINE) {
+        kernels = mtli_kernels_get(--level);
+    }
+    return kernels;
+}
+
 mtl_status mtl_tape_create(mtl_context *context, const mtl_tape_options *options, mtl_tape **out)
 {
     if (!context) {
@@ -40,10 +51,12 @@ mtl_status mtl_tape_create(mtl_context *context, const mtl_tape_options *options
         return context->status;
     }
     tape->context = mtl_context_retain(context);
-    tape->kernels = mtli_kernels_get(context->isa - MTL_ISA_BASELINE);
+    tape->kernels = find_kernels(context->isa);
     mtli_arena_init(&tape->arena, context);
     mtli_arena_init(&tape->sweep, context);
     mtli_arena_init(&tape->scratch, context);
+    tape->arena.never_reuse = context->debug_handles != 0;
+    tape->sweep.never_reuse = context->debug_handles != 0;
     init_error_tensor(tape);
     if (known.initial_bytes > SIZE_MAX / 2 ||
         (known.initial_bytes > 0 && !mtli_arena_take(&tape->arena, (size_t)known.initial_bytes))) {

@@ -150,7 +150,7 @@ void mtli_arena_reset(mtli_arena *arena)
 {
     mtli_arena_mark start = {NULL, 0};
     mtli_arena_rewind(arena, start);
-    if (!arena->context->debug_handles || !arena->first) {
+    if (!arena->never_reuse || !arena->first) {
         return;
     }
     mtli_arena_chunk *last = arena->first;

@@ -4,6 +4,7 @@
 #ifndef MTLI_BASE_ARENA_H
 #define MTLI_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/context.h"
@@ -14,8 +15,9 @@ typedef struct mtli_arena {
     mtl_context *context;
     mtli_arena_chunk *first;
     mtli_arena_chunk *current;
-    mtli_arena_chunk *retired; /* debug_handles: never used again */
+    mtli_arena_chunk *retired; /* never used again */
     size_t used;               /* bytes of the current chunk */
+    bool never_reuse;          /* a reset retires the chunks: a stale address is never valid again */
 } mtli_arena;
 
 /** A point to return to with mtli_arena_rewind(). */

@@ -11,6 +11,7 @@
 
 enum {
     OSXSAVE = 1 << 27, /* leaf 1, ecx */
+    AVX = 1 << 28,     /* leaf 1, ecx */
     FMA = 1 << 12,     /* leaf 1, ecx */
     AVX2 = 1 << 5,     /* leaf 7, ebx */
     STATE_AVX = 0x06,  /* xcr0: SSE and AVX registers are saved */
@@ -31,7 +32,7 @@ static uint32_t saved_state(void)
 int32_t mtli_isa_best(void)
 {
     unsigned a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE) || !(c & FMA)) {
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE) || !(c & AVX) || !(c & FMA)) {
         return MTL_ISA_BASELINE;
     }
     uint32_t state = saved_state();

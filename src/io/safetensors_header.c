@@ -107,7 +107,7 @@ static mtl_status parse_offsets(header_parser *parser, mtli_safetensors_entry *e
 
 static mtl_status parse_dtype(header_parser *parser, mtli_safetensors_entry *entry)
 {
-    const char *name;
+    const char *name = NULL;
     mtl_status status = expect(parser, MTLI_JSON_STRING, "a string");
     if (status == MTL_OK) {
         status = take_string(parser, &name);
@@ -122,7 +122,7 @@ enum { HAS_DTYPE = 1, HAS_SHAPE = 2, HAS_OFFSETS = 4, HAS_ALL = 7 };
 
 static mtl_status parse_field(header_parser *parser, mtli_safetensors_entry *entry, int *seen)
 {
-    const char *key;
+    const char *key = NULL;
     mtl_status status = take_string(parser, &key);
     if (status != MTL_OK) {
         return status;

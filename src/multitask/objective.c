@@ -241,6 +241,17 @@ static mtl_status check_losses(mtl_objective *objective, const mtl_tape *tape, m
     return MTL_OK;
 }
 
+static mtl_status check_gradients(const mtl_objective *objective, const mtl_gradients *gradients)
+{
+    const mtl_model *model = objective->model;
+    bool same = gradients->num_blocks == model->num_entries;
+    for (int32_t i = 0; i < model->num_entries && same; i++) {
+        same = gradients->blocks[i].parameters == model->entries[i].parameters;
+    }
+    return same ? MTL_OK
+                : mtli_fail(objective->context, MTL_ERROR_ARGUMENT, "gradients are not of the objective's model");
+}
+
 static void note_losses(mtl_objective *objective, mtl_tensor *const *losses)
 {
     objective->value = 0;
@@ -255,6 +266,9 @@ static mtl_status differentiate(mtl_objective *objective, mtl_tape *tape, mtl_te
                                 mtl_gradients *gradients)
 {
     mtl_status status = check_losses(objective, tape, losses, count);
+    if (status == MTL_OK) {
+        status = check_gradients(objective, gradients);
+    }
     if (status != MTL_OK) {
         return status;
     }

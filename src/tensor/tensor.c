@@ -7,18 +7,17 @@
 
 #include "base/checked.h"
 
-static mtl_status create_bare(mtl_context *context, mtl_dtype dtype, mtl_tensor **out)
+static mtl_tensor *create_bare(mtl_context *context, mtl_dtype dtype)
 {
     mtl_tensor *tensor = mtli_allocate_zeroed(context, sizeof *tensor);
     if (!tensor) {
-        return context->status;
+        return NULL;
     }
     tensor->context = mtl_context_retain(context);
     mtli_refcount_init(&tensor->refs);
     tensor->kind = MTLI_TENSOR_HOST;
     tensor->shape.dtype = dtype;
-    *out = tensor;
-    return MTL_OK;
+    return tensor;
 }
 
 static void destroy(mtl_tensor *tensor)
@@ -33,21 +32,22 @@ static void destroy(mtl_tensor *tensor)
 
 mtl_status mtli_tensor_create_empty(mtl_context *context, mtl_dtype dtype, mtl_tensor **out)
 {
-    mtl_status status = create_bare(context, dtype, out);
-    if (status == MTL_OK) {
-        (*out)->shape.ndim = 1;
+    mtl_tensor *tensor = create_bare(context, dtype);
+    if (!tensor) {
+        return context->status;
     }
-    return status;
+    tensor->shape.ndim = 1;
+    *out = tensor;
+    return MTL_OK;
 }
 
 mtl_status mtli_tensor_create(mtl_context *context, const mtli_shape *shape, mtl_tensor **out)
 {
-    mtl_tensor *tensor = NULL;
-    mtl_status status = create_bare(context, shape->dtype, &tensor);
-    if (status != MTL_OK) {
-        return status;
+    mtl_tensor *tensor = create_bare(context, shape->dtype);
+    if (!tensor) {
+        return context->status;
     }
-    status = mtli_tensor_resize(tensor, shape->ndim, shape->dims, -1);
+    mtl_status status = mtli_tensor_resize(tensor, shape->ndim, shape->dims, -1);
     if (status != MTL_OK) {
         destroy(tensor);
         return status;
@@ -106,7 +106,7 @@ mtl_status mtl_tensor_create(mtl_context *context, mtl_dtype dtype, int32_t ndim
                          (int)dtype, mtli_dtype_name(dtype));
     }
     mtli_shape wanted = mtli_make_shape(stored, ndim, shape);
-    mtl_tensor *tensor;
+    mtl_tensor *tensor = NULL;
     mtl_status status = mtli_tensor_create(context, &wanted, &tensor);
     if (status != MTL_OK) {
         return status;

@@ -116,8 +116,8 @@ static bool read_setting(const char **text, const char *end, const char *name, i
 
 static mtl_status read_vocabulary_header(vocabulary_reader *reader, mtl_tokenizer_options *options, int64_t *count)
 {
-    const char *text;
-    size_t size;
+    const char *text = NULL;
+    size_t size = 0;
     const size_t magic = sizeof VOCABULARY_MAGIC - 1;
     if ((size_t)(reader->end - reader->at) < magic || memcmp(reader->at, VOCABULARY_MAGIC, magic) != 0) {
         return wrong_magic(reader);
@@ -177,8 +177,8 @@ static const char *wrong_token(const char *token, size_t size, const mtl_tokeniz
 
 static mtl_status read_word_line(vocabulary_reader *reader, mtl_vocabulary *vocabulary)
 {
-    const char *line;
-    size_t size;
+    const char *line = NULL;
+    size_t size = 0;
     mtl_status status = read_vocabulary_line(reader, &line, &size);
     if (status != MTL_OK) {
         return status;
@@ -212,8 +212,8 @@ static mtl_status read_word_line(vocabulary_reader *reader, mtl_vocabulary *voca
 
 static mtl_status read_special_line(vocabulary_reader *reader, const char *expected)
 {
-    const char *line;
-    size_t size;
+    const char *line = NULL;
+    size_t size = 0;
     mtl_status status = read_vocabulary_line(reader, &line, &size);
     if (status != MTL_OK) {
         return status;
@@ -281,7 +281,7 @@ mtl_status mtl_vocabulary_save(const mtl_vocabulary *vocabulary, const char *pat
     mtli_enter(context);
     MTLI_REQUIRE(context, path);
     char *text;
-    size_t size;
+    size_t size = 0;
     mtl_status status = mtli_vocabulary_format(vocabulary, &text, &size);
     if (status != MTL_OK) {
         return status;
@@ -330,7 +330,7 @@ mtl_status mtl_vocabulary_load(mtl_context *context, const char *path, mtl_vocab
     MTLI_REQUIRE(context, path);
     MTLI_REQUIRE(context, out);
     char *text;
-    size_t size;
+    size_t size = 0;
     mtl_status status = check_vocabulary_magic(context, path);
     if (status == MTL_OK) {
         status = mtli_file_read_whole(context, path, SIZE_MAX - 1, &text, &size);

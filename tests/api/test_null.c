@@ -4,6 +4,7 @@
 #include "support.h"
 #include "two_tasks.h"
 
+#include <ctype.h>
 #include <glob.h>
 #include <math.h>
 
@@ -548,7 +549,7 @@ static int check_header(const char *header, const char *source)
         const char *end = strchr(at, '(');
         assert_non_null(end);
         const char *begin = end;
-        while (begin > at && (begin[-1] == '_' || (begin[-1] >= 'a' && begin[-1] <= 'z'))) {
+        while (begin > at && (begin[-1] == '_' || isalnum((unsigned char)begin[-1]))) {
             begin--;
         }
         char call[128];

@@ -192,6 +192,16 @@ static void bad_backward_calls_are_refused(void **state)
     assert_fails(f.context, mtl_objective_backward(o, tape, losses, 2, g), MTL_ERROR_STATE, "INFER");
     assert_true(isnan(mtl_objective_value(o)));
 
+    mtl_model *part;
+    mtl_gradients *foreign;
+    assert_ok(f.context, mtl_model_create(f.context, NULL, &part));
+    assert_ok(f.context, mtl_model_add_encoder(part, "encoder", f.tasks.encoder));
+    assert_ok(f.context, mtl_gradients_create(part, &foreign));
+    two_tasks_losses(&f.tasks, MTL_TAPE_TRAIN, losses);
+    assert_fails(f.context, mtl_objective_backward(o, tape, losses, 2, foreign), MTL_ERROR_ARGUMENT, "model");
+    mtl_gradients_destroy(foreign);
+    mtl_model_destroy(part);
+
     mtl_context *elsewhere = test_context();
     two_tasks other;
     assert_ok(elsewhere, two_tasks_create(elsewhere, NULL, TWO_TASKS_SGD, &other));

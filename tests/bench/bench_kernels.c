@@ -5,7 +5,7 @@
  * OpenBLAS picks slower kernels on processors it does not know (0.3.21: AVX2 on Zen 5); compare with
  * OPENBLAS_CORETYPE=SKYLAKEX too where AVX-512 is there. */
 #define _DEFAULT_SOURCE
-#include "kernels/float_mode.h"
+#include "base/float_mode.h"
 #include "kernels/kernels.h"
 
 #include <math.h>

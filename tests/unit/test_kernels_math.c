@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/float_mode.h"
+#include "base/float_mode.h"
 #include "kernels/kernels.h"
 #include "kernels/reference.h"
 

@@ -291,6 +291,32 @@ static void dense_rows_follow_the_rule_everywhere(void **state)
     }
 }
 
+/* The first step of Adam is rate * g / |g|, whatever the betas: their roundings must not show. */
+static void adams_first_step_is_the_rate(void **state)
+{
+    (void)state;
+    const double betas[] = {0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999};
+    for (size_t i = 0; i < sizeof betas / sizeof betas[0]; i++) {
+        fixture f;
+        open_fixture(&f);
+        const double zeros[HEAD] = {0};
+        const step_gradients step = {.weight = {1, -3, 0.25, 1e-3}};
+        double after[HEAD];
+        assert_ok(f.context, mtl_tensor_write(f.weight, MTL_FLOAT64, zeros, HEAD));
+        setting s = {"adam", ADAM, 0.01, 0, 0, 0, false, 0.9, betas[i], 1e-30, 1, -1};
+        mtl_optimizer *optimizer = make_optimizer(&f, &s, MTL_SPARSE_LAZY);
+        set_gradients(&f, &step, true);
+        assert_ok(f.context, mtl_optimizer_step(optimizer, f.gradients));
+        assert_ok(f.context, mtl_tensor_read(f.weight, MTL_FLOAT64, after, HEAD));
+        for (int k = 0; k < HEAD; k++) {
+            /* A dozen operations, each rounded once. */
+            assert_near(after[k], step.weight[k] > 0 ? -0.01 : 0.01, 12 * 0.01 * MTLI_REAL_EPSILON);
+        }
+        mtl_optimizer_destroy(optimizer);
+        close_fixture(&f);
+    }
+}
+
 /* ---- errors and queries ---- */
 
 static void bad_gradients_change_nothing(void **state)
@@ -503,6 +529,7 @@ int main(void)
         cmocka_unit_test(dense_gradients_follow_the_rule),
         cmocka_unit_test(lazy_rows_follow_the_rule_where_touched),
         cmocka_unit_test(dense_rows_follow_the_rule_everywhere),
+        cmocka_unit_test(adams_first_step_is_the_rate),
         cmocka_unit_test(bad_gradients_change_nothing),
         cmocka_unit_test(the_last_matching_group_counts),
         cmocka_unit_test(bad_options_are_refused),
