@@ -32,7 +32,7 @@ typedef struct mtl_objective_options {
 
 /** Creates an objective without tasks.
  *
- *  @param[in]  model    not NULL; must outlive the objective's use
+ *  @param[in]  model    not NULL; kept alive by the objective
  *  @param[in]  options  NULL for every default
  *  @param[out] out      receives the objective; untouched on failure
  *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED, MTL_ERROR_MEMORY

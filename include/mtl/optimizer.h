@@ -4,7 +4,8 @@
  *
  *  An optimizer retains the modules of its model and reads mtl_gradients. Untouched parameters are not changed. For
  *  row-sparse gradients (embeddings) there are two variants: *lazy* (default) updates the touched rows only, with the
- *  moments of the others standing still and bias corrections by the global step (torch.optim.SparseAdam); *dense* treats
+ *  moments of the others standing still and bias corrections by the global step (torch.optim.SparseAdam, but for epsilon,
+ *  which stands where Adam has it); *dense* treats
  *  missing rows as zeros, so that moments decay and weights move everywhere (torch.optim.Adam).
  */
 #ifndef MTL_OPTIMIZER_H

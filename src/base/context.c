@@ -180,6 +180,32 @@ mtl_status mtli_fail_text(mtl_context *context, mtl_status status, const char *m
     return status;
 }
 
+static bool is_known(mtl_status status)
+{
+    switch ((int)status) {
+#define MTLI_STATUS(name, value, text) \
+    case value: \
+        return true;
+#include "base/status.def"
+#undef MTLI_STATUS
+    default:
+        return false;
+    }
+}
+
+mtl_status mtli_fail_callback(mtl_context *context, const char *function, mtl_status status, const char *what)
+{
+    char reason[MTLI_MESSAGE_SIZE] = "";
+    if (context->status == status) {
+        memcpy(reason, context->message, sizeof reason);
+    }
+    mtli_enter_function(context, function);
+    if (!is_known(status)) {
+        return mtli_fail(context, MTL_ERROR_CANCELLED, "%s returned the unknown status %d", what, (int)status);
+    }
+    return mtli_fail(context, status, "%s returned %s%s%s", what, mtl_status_name(status), reason[0] ? ": " : "", reason);
+}
+
 void mtli_log(mtl_context *context, int32_t level, const char *format, ...)
 {
     if (!context->log) {

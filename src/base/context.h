@@ -57,6 +57,11 @@ mtl_status mtli_fail(mtl_context *context, mtl_status status, const char *format
 /** Copies an error that was made elsewhere (a tape's) into the context, as it is. */
 mtl_status mtli_fail_text(mtl_context *context, mtl_status status, const char *message);
 
+/** The error of a host's function that returned `status`, not MTL_OK: "<what> returned <status>: <reason>". The reason is
+ *  what a failed call into the library left in the context; a status that is none becomes MTL_ERROR_CANCELLED. `function`
+ *  is the public function that called the host. */
+mtl_status mtli_fail_callback(mtl_context *context, const char *function, mtl_status status, const char *what);
+
 /** Sends a line to the host's log, if there is one. */
 void mtli_log(mtl_context *context, int32_t level, const char *format, ...) MTLI_PRINTF(3, 4);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * snprintf() and strtod() round correctly, but write and expect the locale's decimal point: what is written gets a plain
- * one, and what is read is given to strtod() as digits and exponent, which need none. */
+ * snprintf() and strtod() round correctly, but write and expect the locale's decimal point: what is written gets a
+ * plain one, and what is read is given to strtod() as digits and exponent, which need none. */
 #include "base/number.h"
 
 #include <float.h>
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A double, and the middle between two of them, has at most 767 significant digits: beyond, it only matters whether there
- * is more. EXPONENT_MOST: 10^that is beyond double with any number of kept digits. */
+/* A double, and the middle between two of them, has at most 767 significant digits: beyond, it only matters whether
+ * there is more. EXPONENT_MOST: 10^that is beyond double with any number of kept digits. */
 enum { DIGITS_KEPT = 768, EXPONENT_MOST = 9999, EXPONENT_TEXT = 16 };
 
 /* Value = digits * 10^exponent. */

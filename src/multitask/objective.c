@@ -31,7 +31,7 @@ mtl_status mtl_objective_create(mtl_model *model, const mtl_objective_options *o
         return context->status;
     }
     objective->context = mtl_context_retain(context);
-    objective->model = model;
+    objective->model = mtli_model_retain(model);
     objective->check_finite = known.check_finite != 0;
     objective->value = (double)NAN;
     *out = objective;
@@ -53,6 +53,7 @@ void mtl_objective_destroy(mtl_objective *objective)
     mtli_release(context, objective->tasks, objective->tasks_capacity * sizeof objective->tasks[0]);
     mtli_release(context, objective->seeds, objective->seeds_capacity * sizeof objective->seeds[0]);
     mtli_release(context, objective->losses, objective->losses_capacity * sizeof objective->losses[0]);
+    mtl_model_destroy(objective->model);
     mtli_release(context, objective, sizeof *objective);
     mtl_context_release(context);
 }
@@ -314,7 +315,6 @@ static mtl_status prepare_step(mtl_objective *objective)
     return status;
 }
 
-/* Calls the host's function; what a failed call into the library left in the context is worth keeping. */
 static mtl_status call_evaluate(mtl_objective *objective, mtl_evaluate_fn evaluate, void *user)
 {
     mtl_context *context = objective->context;
@@ -323,14 +323,11 @@ static mtl_status call_evaluate(mtl_objective *objective, mtl_evaluate_fn evalua
         objective->losses[t] = NULL;
     }
     mtl_status status = evaluate(user, objective->tape, 0, objective->losses);
-    char reason[MTLI_MESSAGE_SIZE] = "";
-    if (status != MTL_OK && context->status == status) {
-        memcpy(reason, context->message, sizeof reason);
+    if (status != MTL_OK) {
+        return mtli_fail_callback(context, "mtl_objective_step", status, "evaluate");
     }
     mtli_enter_function(context, "mtl_objective_step");
-    return status == MTL_OK ? MTL_OK
-                            : mtli_fail(context, status, "evaluate returned %s%s%s", mtl_status_name(status),
-                                        reason[0] ? ": " : "", reason);
+    return MTL_OK;
 }
 
 mtl_status mtl_objective_step(mtl_objective *objective, mtl_optimizer *optimizer, mtl_evaluate_fn evaluate, void *user)

@@ -175,7 +175,7 @@ static mtl_status look_up_int32(const mtli_lookup *lookup, const char *key, int3
     int64_t wide;
     mtl_status status = lookup->integer(lookup->user, key, &wide);
     if (status == MTL_OK) {
-        *value = wide < INT32_MIN || wide > INT32_MAX ? -1 : (int32_t)wide; /* -1: every field refuses it */
+        *value = wide < 0 || wide > INT32_MAX ? -1 : (int32_t)wide; /* -1: num_layers and pooling refuse it */
     }
     return status;
 }
@@ -196,6 +196,7 @@ mtl_status mtli_lstm_encoder_restore(mtl_context *context, const mtli_lookup *lo
     if (status == MTL_OK) {
         status = look_up_int32(lookup, "bidirectional", &options.bidirectional);
     }
+    options.bidirectional = options.bidirectional != 0;
     if (status == MTL_OK) {
         status = look_up_int32(lookup, "pooling", &options.pooling);
     }

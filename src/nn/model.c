@@ -23,6 +23,7 @@ mtl_status mtl_model_create(mtl_context *context, const mtl_model_options *optio
         return context->status;
     }
     model->context = mtl_context_retain(context);
+    mtli_refcount_init(&model->refs);
     *out = model;
     return MTL_OK;
 }
@@ -36,9 +37,15 @@ static void release_names(mtl_context *context, mtli_model_entry *entry)
     mtli_release(context, entry->parameter_names, count * sizeof entry->parameter_names[0]);
 }
 
+mtl_model *mtli_model_retain(mtl_model *model)
+{
+    mtli_refcount_retain(&model->refs);
+    return model;
+}
+
 void mtl_model_destroy(mtl_model *model)
 {
-    if (!model) {
+    if (!model || !mtli_refcount_release(&model->refs)) {
         return;
     }
     mtl_context *context = model->context;

@@ -21,6 +21,7 @@ typedef struct mtli_model_entry {
 
 struct mtl_model {
     mtl_context *context;
+    mtli_refcount refs; /* the host's, and one of each objective */
     int32_t num_entries;
     mtli_model_entry *entries;
     size_t capacity;
@@ -28,6 +29,9 @@ struct mtl_model {
     int64_t num_values;
     bool sealed; /* gradients or an optimizer were made: no more modules */
 };
+
+/** Keeps a model alive after the host's mtl_model_destroy(), which gives one reference back. */
+mtl_model *mtli_model_retain(mtl_model *model);
 
 /** No module is added from now on. */
 void mtli_model_seal(mtl_model *model);

@@ -2,6 +2,7 @@
  * Operations that the host supplies as functions, behind an opaque call handle that allows in each step only what makes
  * sense there. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <mtl/custom.h>
@@ -31,34 +32,11 @@ static const mtl_custom_op_options *options_of(const mtli_call *call)
     return call->attributes;
 }
 
-static bool is_known(mtl_status status)
-{
-    switch (status) {
-#define MTLI_STATUS(name, value, text) case MTL_##name:
-#include "base/status.def"
-#undef MTLI_STATUS
-        return true;
-    case MTL_STATUS_FORCE_INT:
-        break;
-    }
-    return false;
-}
-
-/* Makes the operation's error from a function's status. What a failed call into the library left is worth keeping. */
 static mtl_status fail_step(const mtli_call *call, custom_step step, mtl_status status)
 {
-    mtl_context *context = call->tape->context;
-    char reason[MTLI_MESSAGE_SIZE] = "";
-    if (context->status == status) {
-        memcpy(reason, context->message, sizeof reason);
-    }
-    mtli_enter_function(context, call->op->name);
-    if (!is_known(status)) {
-        return mtli_fail(context, MTL_ERROR_CANCELLED, "operation \"%s\": %s returned the unknown status %d",
-                         options_of(call)->name, step_names[step], (int)status);
-    }
-    return mtli_fail(context, status, "operation \"%s\": %s returned %s%s%s", options_of(call)->name, step_names[step],
-                     mtl_status_name(status), reason[0] ? ": " : "", reason);
+    char what[MTLI_MESSAGE_SIZE];
+    snprintf(what, sizeof what, "operation \"%s\": %s", options_of(call)->name, step_names[step]);
+    return mtli_fail_callback(call->tape->context, call->op->name, status, what);
 }
 
 static mtl_status run_step(mtl_op_call *handle, mtl_op_fn function)

@@ -144,15 +144,16 @@ mtl_status mtl_tensor_create_ragged(mtl_context *context, int64_t rows, const in
     MTLI_REQUIRE(context, offsets);
     MTLI_REQUIRE(context, out);
     mtl_status status = check_offsets(context, rows, offsets);
-    mtl_tensor *tensor = NULL;
-    if (status == MTL_OK) {
-        status = mtli_tensor_create_empty(context, MTL_INT32, &tensor);
-    }
-    if (status == MTL_OK) {
-        status = mtli_tensor_resize(tensor, 1, &offsets[rows], rows);
-    }
     if (status != MTL_OK) {
-        mtl_tensor_release(tensor);
+        return status;
+    }
+    mtl_tensor *tensor = create_bare(context, MTL_INT32);
+    if (!tensor) {
+        return context->status;
+    }
+    status = mtli_tensor_resize(tensor, 1, &offsets[rows], rows);
+    if (status != MTL_OK) {
+        destroy(tensor);
         return status;
     }
     memcpy(mtli_tensor_offsets(tensor), offsets, ((size_t)rows + 1) * sizeof offsets[0]);

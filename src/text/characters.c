@@ -5,7 +5,7 @@
 
 #include <utf8proc.h>
 
-enum { ZERO_WIDTH_SPACE = 0x200B, RIGHT_SINGLE_QUOTE = 0x2019 };
+enum { ZERO_WIDTH_SPACE = 0x200B, RIGHT_SINGLE_QUOTE = 0x2019, IOTA_SUBSCRIPT = 0x345 };
 
 /* How a sequence goes on after its first byte (Unicode 15, table 3-7). */
 typedef struct utf8_form {
@@ -78,6 +78,9 @@ mtli_char_class mtli_classify(int32_t codepoint)
     const utf8proc_property_t *property = utf8proc_get_property(codepoint);
     if (property->ignorable) {
         return codepoint == ZERO_WIDTH_SPACE ? MTLI_CHAR_SPACE : MTLI_CHAR_IGNORE;
+    }
+    if (codepoint == IOTA_SUBSCRIPT) {
+        return MTLI_CHAR_WORD; /* the one mark that case folding makes a letter */
     }
     return class_of_category(property->category);
 }

@@ -96,17 +96,22 @@ static void order_marks(unicode_word *out)
 static size_t encode_word(const unicode_word *in, size_t limit, char token[MTLI_TOKEN_BYTES_MAX])
 {
     size_t size = 0;
-    for (size_t i = 0; i < in->count; i++) {
+    size_t added = 0;
+    size_t i = 0;
+    for (; i < in->count; i++) {
         char bytes[4];
-        size_t added = mtli_utf8_put((uint32_t)in->codepoints[i], bytes);
-        if (size + added > limit) {
+        size_t length = mtli_utf8_put((uint32_t)in->codepoints[i], bytes);
+        if (size + length > limit) {
             break;
         }
+        added = length;
         for (size_t k = 0; k < added; k++) {
             token[size++] = bytes[k];
         }
     }
-    return size;
+    /* An apostrophe inside a word whose next letter was cut off is not inside any more. */
+    bool cut = i > 1 && mtli_classify(in->codepoints[i - 1]) == MTLI_CHAR_APOSTROPHE;
+    return cut ? size - added : size;
 }
 
 mtl_status mtli_token_unicode(const mtli_token_run *run, size_t *at, bool symbol)

@@ -137,6 +137,7 @@ static mtl_status take_word(const mtli_token_run *run, size_t *at)
         }
     }
     *at = next;
+    size -= token[size - 1] == '\''; /* the letter behind it was cut off */
     return run->receive(run->user, token, size);
 }
 

@@ -141,12 +141,9 @@ static void the_log_gets_what_failed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(null_options_will_do),
-        cmocka_unit_test(every_choice_computes_the_same),
-        cmocka_unit_test(contexts_are_independent),
-        cmocka_unit_test(a_newer_hosts_options_are_understood),
-        cmocka_unit_test(a_limit_on_bytes_is_kept),
-        cmocka_unit_test(the_log_gets_what_failed),
+        cmocka_unit_test(null_options_will_do),     cmocka_unit_test(every_choice_computes_the_same),
+        cmocka_unit_test(contexts_are_independent), cmocka_unit_test(a_newer_hosts_options_are_understood),
+        cmocka_unit_test(a_limit_on_bytes_is_kept), cmocka_unit_test(the_log_gets_what_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,10 +253,8 @@ static void null_gives_the_documented_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(computes_with_its_parameters),
-        cmocka_unit_test(learns_in_a_model),
-        cmocka_unit_test(misbehaviour_is_an_error_of_the_tape),
-        cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(computes_with_its_parameters),         cmocka_unit_test(learns_in_a_model),
+        cmocka_unit_test(misbehaviour_is_an_error_of_the_tape), cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(null_gives_the_documented_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,14 +18,14 @@ static void names_and_shapes_are_pytorchs(void **state)
         const char *name;
         int64_t rows, columns; /* 0: a vector */
     } expected[] = {
-        {"embedding.weight", 12, 5},           {"lstm.weight_ih_l0", 24, 5},
-        {"lstm.weight_hh_l0", 24, 6},          {"lstm.bias_ih_l0", 24, 0},
-        {"lstm.bias_hh_l0", 24, 0},            {"lstm.weight_ih_l0_reverse", 24, 5},
-        {"lstm.weight_hh_l0_reverse", 24, 6},  {"lstm.bias_ih_l0_reverse", 24, 0},
-        {"lstm.bias_hh_l0_reverse", 24, 0},    {"lstm.weight_ih_l1", 24, 12},
-        {"lstm.weight_hh_l1", 24, 6},          {"lstm.bias_ih_l1", 24, 0},
-        {"lstm.bias_hh_l1", 24, 0},            {"lstm.weight_ih_l1_reverse", 24, 12},
-        {"lstm.weight_hh_l1_reverse", 24, 6},  {"lstm.bias_ih_l1_reverse", 24, 0},
+        {"embedding.weight", 12, 5},          {"lstm.weight_ih_l0", 24, 5},
+        {"lstm.weight_hh_l0", 24, 6},         {"lstm.bias_ih_l0", 24, 0},
+        {"lstm.bias_hh_l0", 24, 0},           {"lstm.weight_ih_l0_reverse", 24, 5},
+        {"lstm.weight_hh_l0_reverse", 24, 6}, {"lstm.bias_ih_l0_reverse", 24, 0},
+        {"lstm.bias_hh_l0_reverse", 24, 0},   {"lstm.weight_ih_l1", 24, 12},
+        {"lstm.weight_hh_l1", 24, 6},         {"lstm.bias_ih_l1", 24, 0},
+        {"lstm.bias_hh_l1", 24, 0},           {"lstm.weight_ih_l1_reverse", 24, 12},
+        {"lstm.weight_hh_l1_reverse", 24, 6}, {"lstm.bias_ih_l1_reverse", 24, 0},
         {"lstm.bias_hh_l1_reverse", 24, 0},
     };
     enum { COUNT = sizeof expected / sizeof expected[0] };
@@ -275,14 +275,10 @@ static void null_gives_the_documented_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_and_shapes_are_pytorchs),
-        cmocka_unit_test(first_values_are_as_documented),
-        cmocka_unit_test(every_shape_encodes_and_learns),
-        cmocka_unit_test(dropout_drops_in_training_only),
-        cmocka_unit_test(bad_options_are_refused),
-        cmocka_unit_test(bad_inputs_are_errors_of_the_tape),
-        cmocka_unit_test(empty_batches_are_batches),
-        cmocka_unit_test(null_gives_the_documented_values),
+        cmocka_unit_test(names_and_shapes_are_pytorchs),  cmocka_unit_test(first_values_are_as_documented),
+        cmocka_unit_test(every_shape_encodes_and_learns), cmocka_unit_test(dropout_drops_in_training_only),
+        cmocka_unit_test(bad_options_are_refused),        cmocka_unit_test(bad_inputs_are_errors_of_the_tape),
+        cmocka_unit_test(empty_batches_are_batches),      cmocka_unit_test(null_gives_the_documented_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,8 +66,8 @@ static void naive_linear(mtl_head *head, const char *weight_name, const char *bi
 {
     double weight[64];
     double bias[16];
-    assert_int_equal(
-        mtl_tensor_read(mtl_head_parameter(head, weight_name), MTL_FLOAT64, weight, (size_t)(in * out)), MTL_OK);
+    assert_int_equal(mtl_tensor_read(mtl_head_parameter(head, weight_name), MTL_FLOAT64, weight, (size_t)(in * out)),
+                     MTL_OK);
     assert_int_equal(mtl_tensor_read(mtl_head_parameter(head, bias_name), MTL_FLOAT64, bias, (size_t)out), MTL_OK);
     for (int64_t o = 0; o < out; o++) {
         y[o] = bias[o];
@@ -219,12 +219,9 @@ static void null_gives_the_documented_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kinds_have_their_parameters),
-        cmocka_unit_test(hidden_layers_compute_what_they_say),
-        cmocka_unit_test(dropout_drops_in_training_only),
-        cmocka_unit_test(bad_options_are_refused),
-        cmocka_unit_test(wrong_features_are_errors_of_the_tape),
-        cmocka_unit_test(null_gives_the_documented_values),
+        cmocka_unit_test(kinds_have_their_parameters),           cmocka_unit_test(hidden_layers_compute_what_they_say),
+        cmocka_unit_test(dropout_drops_in_training_only),        cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(wrong_features_are_errors_of_the_tape), cmocka_unit_test(null_gives_the_documented_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,6 +116,8 @@ static void each_object_keeps_what_it_needs(void **state)
     tasks.model = NULL;
     assert_ok(context, mtl_optimizer_step(tasks.optimizer, tasks.gradients)); /* holds the parameters */
     assert_true(mtl_gradients_norm(tasks.gradients) > 0);
+    mtl_tensor *const absent[2] = {NULL, NULL}; /* the objective looks at its model */
+    assert_ok(context, mtl_objective_backward(tasks.objective, tasks.tape, absent, 2, tasks.gradients));
     mtl_context_release(context); /* everything holds the context */
     assert_int_equal(mtl_optimizer_step(tasks.optimizer, tasks.gradients), MTL_OK);
     two_tasks_destroy(&tasks);

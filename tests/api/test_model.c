@@ -10,9 +10,15 @@ static void lists_parameters_in_order(void **state)
     two_tasks tasks;
     assert_ok(context, two_tasks_create(context, NULL, TWO_TASKS_SGD, &tasks));
     static const char *const expected[] = {
-        "encoder.embedding.weight", "encoder.lstm.weight_ih_l0", "encoder.lstm.weight_hh_l0",
-        "encoder.lstm.bias_ih_l0",  "encoder.lstm.bias_hh_l0",   "first.weight",
-        "first.bias",               "second.weight",             "second.bias",
+        "encoder.embedding.weight",
+        "encoder.lstm.weight_ih_l0",
+        "encoder.lstm.weight_hh_l0",
+        "encoder.lstm.bias_ih_l0",
+        "encoder.lstm.bias_hh_l0",
+        "first.weight",
+        "first.bias",
+        "second.weight",
+        "second.bias",
     };
     enum { COUNT = sizeof expected / sizeof expected[0] };
     assert_int_equal(mtl_model_num_parameters(tasks.model), COUNT);
@@ -25,12 +31,14 @@ static void lists_parameters_in_order(void **state)
         values += mtl_tensor_size(parameter);
     }
     assert_int_equal(mtl_model_num_values(tasks.model), values);
-    assert_ptr_equal(mtl_model_find_parameter(tasks.model, "first.weight"), mtl_head_parameter(tasks.heads[0], "weight"));
+    assert_ptr_equal(mtl_model_find_parameter(tasks.model, "first.weight"),
+                     mtl_head_parameter(tasks.heads[0], "weight"));
     assert_ptr_equal(mtl_model_encoder(tasks.model, "encoder"), tasks.encoder);
     assert_ptr_equal(mtl_model_head(tasks.model, "second"), tasks.heads[1]);
     assert_null(mtl_model_encoder(tasks.model, "first")); /* a head */
     assert_null(mtl_model_head(tasks.model, "encoder"));
-    const char *missing[] = {"", "first", "first.", "first.other", "firs.weight", ".weight", "encoder.embedding.weight."};
+    const char *missing[] = {
+        "", "first", "first.", "first.other", "firs.weight", ".weight", "encoder.embedding.weight."};
     for (size_t i = 0; i < sizeof missing / sizeof missing[0]; i++) {
         assert_null(mtl_model_find_parameter(tasks.model, missing[i]));
     }
@@ -158,10 +166,8 @@ static void options_and_null_are_handled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_parameters_in_order),
-        cmocka_unit_test(names_are_checked),
-        cmocka_unit_test(a_module_and_a_name_come_once),
-        cmocka_unit_test(nothing_is_added_once_it_is_in_use),
+        cmocka_unit_test(lists_parameters_in_order),     cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(a_module_and_a_name_come_once), cmocka_unit_test(nothing_is_added_once_it_is_in_use),
         cmocka_unit_test(options_and_null_are_handled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

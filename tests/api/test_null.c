@@ -460,6 +460,7 @@ static mtl_tensor *call_operation(int which, mtl_tape *tape, mtl_tensor *x)
     mtl_tensor *const none[] = {NULL};
     const mtl_lstm_weights weights = {NULL, NULL, NULL, NULL};
     mtl_custom_op_options custom = MTL_CUSTOM_OP_OPTIONS_INIT;
+    /* clang-format off */
     switch (which) {
     case 0: return mtl_linear(tape, x, NULL, NULL);
     case 1: return mtl_add(tape, x, NULL);
@@ -494,6 +495,7 @@ static mtl_tensor *call_operation(int which, mtl_tape *tape, mtl_tensor *x)
     case 30: return mtl_head_forward(NULL, tape, x);
     default: return NULL;
     }
+    /* clang-format on */
 }
 
 static void operations_without_tape_or_inputs(void **state)
@@ -585,16 +587,11 @@ static void every_public_function_is_here(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(constructors_without_a_context),
-        cmocka_unit_test(methods_without_an_object),
-        cmocka_unit_test(accessors_give_the_documented_values),
-        cmocka_unit_test(ends_and_references_take_null),
-        cmocka_unit_test(constructors_name_what_is_null),
-        cmocka_unit_test(methods_name_what_is_null),
-        cmocka_unit_test(text_and_data_name_what_is_null),
-        cmocka_unit_test(checkpoints_name_what_is_null),
-        cmocka_unit_test(operations_without_tape_or_inputs),
-        cmocka_unit_test(every_public_function_is_here),
+        cmocka_unit_test(constructors_without_a_context),       cmocka_unit_test(methods_without_an_object),
+        cmocka_unit_test(accessors_give_the_documented_values), cmocka_unit_test(ends_and_references_take_null),
+        cmocka_unit_test(constructors_name_what_is_null),       cmocka_unit_test(methods_name_what_is_null),
+        cmocka_unit_test(text_and_data_name_what_is_null),      cmocka_unit_test(checkpoints_name_what_is_null),
+        cmocka_unit_test(operations_without_tape_or_inputs),    cmocka_unit_test(every_public_function_is_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,8 @@ static void weighs_and_may_change_its_weights(void **state)
         check_sum(&f, weights[i][0], weights[i][1], first, second);
         assert_near(mtl_objective_task_loss(f.tasks.objective, 0), losses[0], 0);
         assert_near(mtl_objective_task_loss(f.tasks.objective, 1), losses[1], 0);
-        assert_near(mtl_objective_value(f.tasks.objective), weights[i][0] * losses[0] + weights[i][1] * losses[1], 1e-15);
+        assert_near(mtl_objective_value(f.tasks.objective), weights[i][0] * losses[0] + weights[i][1] * losses[1],
+                    1e-15);
     }
     close_fixture(&f);
 }
@@ -130,8 +131,7 @@ static void losses_that_are_not_finite_are_errors(void **state)
         double value = mtl_objective_value(f.tasks.objective);
         assert_ok(f.context, two_tasks_gradient(&f.tasks, f.tasks.gradients, before));
         double bias[3] = {bad[i], 0, 0};
-        assert_ok(f.context,
-                  mtl_tensor_write(mtl_head_parameter(f.tasks.heads[1], "bias"), MTL_FLOAT64, bias, 3));
+        assert_ok(f.context, mtl_tensor_write(mtl_head_parameter(f.tasks.heads[1], "bias"), MTL_FLOAT64, bias, 3));
         assert_fails(f.context, two_tasks_backward(&f.tasks), MTL_ERROR_NUMERIC, "second");
         assert_ok(f.context, two_tasks_gradient(&f.tasks, f.tasks.gradients, after));
         assert_memory_equal(before, after, f.size * sizeof before[0]); /* nothing is written */
@@ -185,7 +185,8 @@ static void bad_backward_calls_are_refused(void **state)
     assert_true(isnan(mtl_objective_value(o))); /* no pass was done */
 
     mtl_tape_reset(tape, MTL_TAPE_TRAIN); /* the first error of the tape, with operation and shapes */
-    losses[0] = mtl_cross_entropy(tape, mtl_head_forward(f.tasks.heads[0], tape, f.tasks.inputs), f.tasks.labels[0], NULL);
+    losses[0] =
+        mtl_cross_entropy(tape, mtl_head_forward(f.tasks.heads[0], tape, f.tasks.inputs), f.tasks.labels[0], NULL);
     losses[1] = losses[0];
     assert_fails(f.context, mtl_objective_backward(o, tape, losses, 2, g), MTL_ERROR_DTYPE, "mtl_");
     two_tasks_losses(&f.tasks, MTL_TAPE_INFER, losses);
@@ -274,10 +275,12 @@ static void options_are_checked(void **state)
     mtl_objective *objective = NULL;
     mtl_objective_options options = MTL_OBJECTIVE_OPTIONS_INIT;
     options.struct_size = 9;
-    assert_fails(f.context, mtl_objective_create(f.tasks.model, &options, &objective), MTL_ERROR_ARGUMENT, "struct_size");
+    assert_fails(f.context, mtl_objective_create(f.tasks.model, &options, &objective), MTL_ERROR_ARGUMENT,
+                 "struct_size");
     options = (mtl_objective_options)MTL_OBJECTIVE_OPTIONS_INIT;
     options.reserved0 = 3;
-    assert_fails(f.context, mtl_objective_create(f.tasks.model, &options, &objective), MTL_ERROR_UNSUPPORTED, "reserved0");
+    assert_fails(f.context, mtl_objective_create(f.tasks.model, &options, &objective), MTL_ERROR_UNSUPPORTED,
+                 "reserved0");
     assert_fails(f.context, mtl_objective_create(f.tasks.model, NULL, NULL), MTL_ERROR_ARGUMENT, "out");
     assert_int_equal(mtl_objective_create(NULL, NULL, &objective), MTL_ERROR_ARGUMENT);
     assert_null(objective);
@@ -288,8 +291,8 @@ static void options_are_checked(void **state)
 
 typedef struct evaluation {
     two_tasks *tasks;
-    mtl_status status;   /* to be returned */
-    bool fails_inside;   /* after a library call that fails */
+    mtl_status status; /* to be returned */
+    bool fails_inside; /* after a library call that fails */
     bool skips_second;
     int calls;
     int32_t draw;
@@ -306,7 +309,8 @@ static mtl_status evaluate(void *user, mtl_tape *tape, int32_t draw, mtl_tensor 
     }
     mtl_tensor *features = mtl_encoder_forward(e->tasks->encoder, tape, e->tasks->inputs);
     for (int k = 0; k < (e->skips_second ? 1 : 2); k++) {
-        losses[k] = mtl_cross_entropy(tape, mtl_head_forward(e->tasks->heads[k], tape, features), e->tasks->labels[k], NULL);
+        losses[k] =
+            mtl_cross_entropy(tape, mtl_head_forward(e->tasks->heads[k], tape, features), e->tasks->labels[k], NULL);
     }
     return e->status;
 }
@@ -352,12 +356,14 @@ static void a_step_may_be_cancelled(void **state)
     assert_fails(f.context, mtl_objective_step(o, f.tasks.optimizer, evaluate, &e), MTL_ERROR_CANCELLED,
                  "mtl_objective_step: evaluate returned MTL_ERROR_CANCELLED");
     e.fails_inside = true; /* what went wrong inside is not lost */
-    assert_fails(f.context, mtl_objective_step(o, f.tasks.optimizer, evaluate, &e), MTL_ERROR_ARGUMENT, "shape is NULL");
+    assert_fails(f.context, mtl_objective_step(o, f.tasks.optimizer, evaluate, &e), MTL_ERROR_ARGUMENT,
+                 "shape is NULL");
     e.fails_inside = false;
     e.status = MTL_OK;
     mtl_tensor *inputs = f.tasks.inputs;
     f.tasks.inputs = NULL; /* an error of the tape */
-    assert_fails(f.context, mtl_objective_step(o, f.tasks.optimizer, evaluate, &e), MTL_ERROR_ARGUMENT, "inputs is NULL");
+    assert_fails(f.context, mtl_objective_step(o, f.tasks.optimizer, evaluate, &e), MTL_ERROR_ARGUMENT,
+                 "inputs is NULL");
     f.tasks.inputs = inputs;
     assert_ok(f.context, two_tasks_weights(&f.tasks, after));
     assert_memory_equal(before, after, f.size * sizeof before[0]);

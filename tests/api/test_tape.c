@@ -169,7 +169,8 @@ static void results_do_not_cross_tapes(void **state)
     assert_int_equal(mtl_tape_status(other), MTL_ERROR_STATE);
     assert_non_null(strstr(mtl_tape_error(other), "another tape"));
     mtl_tape_reset(other, MTL_TAPE_TRAIN);
-    assert_fails(f.context, mtl_tape_backward(other, loss, 1, f.gradients), MTL_ERROR_STATE, "not a result of this tape");
+    assert_fails(f.context, mtl_tape_backward(other, loss, 1, f.gradients), MTL_ERROR_STATE,
+                 "not a result of this tape");
     mtl_tape_destroy(other);
     close_fixture(&f);
 }
@@ -317,7 +318,8 @@ static void what_cannot_be_bound_is_refused(void **state)
     assert_fails(f.context, mtl_tape_bind(f.tape, f.x, f.x), MTL_ERROR_ARGUMENT, "parameter");
     assert_fails(f.context, mtl_tape_bind(f.tape, weight, labels), MTL_ERROR_ARGUMENT, "real");
     assert_fails(f.context, mtl_tape_bind(f.tape, weight, weight), MTL_ERROR_ARGUMENT, "tensor");
-    assert_fails(f.context, mtl_tape_bind(f.tape, weight, mtl_scale(other, weight, 1)), MTL_ERROR_ARGUMENT, "this tape");
+    assert_fails(f.context, mtl_tape_bind(f.tape, weight, mtl_scale(other, weight, 1)), MTL_ERROR_ARGUMENT,
+                 "this tape");
     assert_fails(f.context, mtl_tape_bind(f.tape, NULL, f.x), MTL_ERROR_ARGUMENT, "parameter");
     assert_fails(f.context, mtl_tape_bind(f.tape, weight, NULL), MTL_ERROR_ARGUMENT, "tensor");
     assert_int_equal(mtl_tape_bind(NULL, weight, f.x), MTL_ERROR_ARGUMENT);
@@ -340,6 +342,43 @@ static void the_tape_keeps_what_it_was_given(void **state)
     f.head = NULL;
     assert_ok(f.context, mtl_tape_backward(f.tape, loss, 1, f.gradients));
     assert_near(mtl_gradients_norm(f.gradients), sqrt(2.5 * 2.5 + 7 * 7 + 2 * 2), 1e-6);
+    close_fixture(&f);
+}
+
+static mtl_status copy_input(void *user, mtl_op_call *call)
+{
+    (void)user;
+    size_t size = (size_t)mtl_tensor_size(mtl_op_call_output(call)) * sizeof(float);
+    memcpy(mtl_op_call_output_data(call), mtl_op_call_input_data(call, 0), size);
+    return MTL_OK;
+}
+
+static mtl_status give_up(void *user, mtl_op_call *call)
+{
+    (void)user;
+    (void)call;
+    return MTL_ERROR_CANCELLED;
+}
+
+/* The head's gradient is formed before the operation below it fails: none of it must be left for an optimizer. */
+static void a_failed_backward_pass_leaves_gradients_untouched(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    mtl_custom_op_options bad = MTL_CUSTOM_OP_OPTIONS_INIT;
+    bad.forward = copy_input;
+    bad.backward = give_up;
+    assert_ok(f.context, mtl_tape_watch(f.tape, f.x));
+    mtl_tensor *x = mtl_custom_op(f.tape, &bad, &f.x, 1);
+    mtl_tensor *loss = mtl_sum(f.tape, mtl_head_forward(f.head, f.tape, x));
+    assert_fails(f.context, mtl_tape_backward(f.tape, loss, 1, f.gradients), MTL_ERROR_CANCELLED, "custom");
+    assert_int_equal(mtl_gradients_touched(f.gradients, mtl_head_parameter(f.head, "weight")), 0);
+    assert_near(mtl_gradients_norm(f.gradients), 0, 0);
+    assert_int_equal(mtl_tape_status(f.tape), MTL_OK); /* the tape itself is sound */
+    mtl_tape_reset(f.tape, MTL_TAPE_TRAIN);
+    loss = mtl_sum(f.tape, mtl_head_forward(f.head, f.tape, f.x));
+    assert_ok(f.context, mtl_tape_backward(f.tape, loss, 1, f.gradients));
     close_fixture(&f);
 }
 
@@ -400,6 +439,7 @@ int main(void)
         cmocka_unit_test(a_bound_tensor_stands_for_a_parameter),
         cmocka_unit_test(what_cannot_be_bound_is_refused),
         cmocka_unit_test(the_tape_keeps_what_it_was_given),
+        cmocka_unit_test(a_failed_backward_pass_leaves_gradients_untouched),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(gradients_that_vanish_are_zero_and_the_hosts_mode_stays),
     };

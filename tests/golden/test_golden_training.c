@@ -186,40 +186,40 @@ static void agrees_with_pytorch(const run_setting *s)
 static void sgd_with_momentum(void **state)
 {
     (void)state;
-    const run_setting s = {SGD, 0.1, 0.9, 0.01, 0, 0, MTL_SPARSE_DENSE,
-                           golden_momentum_losses, golden_momentum_weights, sgd_tolerance};
+    const run_setting s = {
+        SGD, 0.1, 0.9, 0.01, 0, 0, MTL_SPARSE_DENSE, golden_momentum_losses, golden_momentum_weights, sgd_tolerance};
     agrees_with_pytorch(&s);
 }
 
 static void sgd_with_nesterov_and_clipping(void **state)
 {
     (void)state;
-    const run_setting s = {SGD, 0.1, 0.8, 0.01, 0.5, 1, MTL_SPARSE_DENSE,
-                           golden_nesterov_losses, golden_nesterov_weights, sgd_tolerance};
+    const run_setting s = {
+        SGD, 0.1, 0.8, 0.01, 0.5, 1, MTL_SPARSE_DENSE, golden_nesterov_losses, golden_nesterov_weights, sgd_tolerance};
     agrees_with_pytorch(&s);
 }
 
 static void adam_with_dense_rows(void **state)
 {
     (void)state;
-    const run_setting s = {ADAM, 0.01, 0, 0.05, 0, 0, MTL_SPARSE_DENSE,
-                           golden_adam_losses, golden_adam_weights, adam_tolerance};
+    const run_setting s = {
+        ADAM, 0.01, 0, 0.05, 0, 0, MTL_SPARSE_DENSE, golden_adam_losses, golden_adam_weights, adam_tolerance};
     agrees_with_pytorch(&s);
 }
 
 static void adamw_with_clipping(void **state)
 {
     (void)state;
-    const run_setting s = {ADAMW, 0.01, 0, 0.1, 0.5, 0, MTL_SPARSE_DENSE,
-                           golden_adamw_losses, golden_adamw_weights, adam_tolerance};
+    const run_setting s = {
+        ADAMW, 0.01, 0, 0.1, 0.5, 0, MTL_SPARSE_DENSE, golden_adamw_losses, golden_adamw_weights, adam_tolerance};
     agrees_with_pytorch(&s);
 }
 
 static void adam_with_lazy_rows(void **state)
 {
     (void)state;
-    const run_setting s = {ADAM, 0.01, 0, 0, 0, 0, MTL_SPARSE_LAZY,
-                           golden_lazy_losses, golden_lazy_weights, adam_tolerance};
+    const run_setting s = {ADAM,          0.01, 0, 0, 0, 0, MTL_SPARSE_LAZY, golden_lazy_losses, golden_lazy_weights,
+                           adam_tolerance};
     agrees_with_pytorch(&s);
     /* The rows that neither batch has are as they were. */
     for (int i = 10 * GOLDEN_EMBEDDING; i < 11 * GOLDEN_EMBEDDING; i++) {
@@ -230,7 +230,7 @@ static void adam_with_lazy_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sgd_with_momentum),  cmocka_unit_test(sgd_with_nesterov_and_clipping),
+        cmocka_unit_test(sgd_with_momentum),    cmocka_unit_test(sgd_with_nesterov_and_clipping),
         cmocka_unit_test(adam_with_dense_rows), cmocka_unit_test(adamw_with_clipping),
         cmocka_unit_test(adam_with_lazy_rows),
     };

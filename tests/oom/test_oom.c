@@ -17,7 +17,7 @@ typedef struct oom_run {
     mtl_context *context;
     bool retry;
     int failures;
-    bool silent;        /* a failure came without a message */
+    bool silent;         /* a failure came without a message */
     double result[2048]; /* what the scenario computed, to be compared with a run without failures */
     size_t size;
 } oom_run;
@@ -62,8 +62,8 @@ static bool run_once(oom_scenario scenario, long k, failure_mode mode, oom_run *
     test_allocator_check(&allocator);
     mtl_status expected = reached && mode != AND_RETRY ? MTL_ERROR_MEMORY : MTL_OK;
     if (status != expected || run->silent || (reached && run->failures == 0)) {
-        fail_msg("allocation %ld, mode %d: %s after %d failures%s", k, (int)mode, mtl_status_name(status), run->failures,
-                 run->silent ? ", one without a message" : "");
+        fail_msg("allocation %ld, mode %d: %s after %d failures%s", k, (int)mode, mtl_status_name(status),
+                 run->failures, run->silent ? ", one without a message" : "");
     }
     return reached;
 }
@@ -532,8 +532,9 @@ static mtl_status draw_epoch(oom_run *run, mtl_sampler *sampler)
 
 static mtl_status batches_scenario(oom_run *run)
 {
-    static const char *const texts[TEXTS] = {"a good day", "bad",       "so it is",  "and so on and on", "good",  "",
-                                             "a bad day",  "very good", "not so bad", "day by day",       "what", "is it"};
+    static const char *const texts[TEXTS] = {"a good day", "bad",        "so it is",  "and so on and on",
+                                             "good",       "",           "a bad day", "very good",
+                                             "not so bad", "day by day", "what",      "is it"};
     const int32_t labels[TEXTS] = {1, 0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0};
     const int32_t task = 0;
     mtl_status status = MTL_OK;

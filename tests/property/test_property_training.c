@@ -290,9 +290,9 @@ static void regression_data(double *x, double *y)
 {
     for (int r = 0; r < POINTS; r++) {
         for (int i = 0; i < FEATURES; i++) {
-            x[r * FEATURES + i] = sin(1 + 3 * r + 7 * i);
+            x[r * FEATURES + i] = sin(1 + (3 + 2 * i) * r);
         }
-        y[r] = 0.5 * x[r * FEATURES] - 1.5 * x[r * FEATURES + 1] + 0.25 + 0.3 * cos(5 * r);
+        y[r] = 0.5 * x[r * FEATURES] - 1.5 * x[r * FEATURES + 1] + 0.25 + 0.3 * cos(11 * r);
     }
 }
 

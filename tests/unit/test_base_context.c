@@ -279,7 +279,8 @@ static void the_next_call_forgets_the_error(void **state)
     assert_string_equal(mtl_context_last_error(context), "");
     assert_int_equal(mtl_context_last_status(context), MTL_OK);
     mtl_tensor_release(tensor);
-    assert_string_equal(mtl_context_last_error(NULL), "there is no context: mtl_context_create failed, or NULL was given");
+    assert_string_equal(mtl_context_last_error(NULL),
+                        "there is no context: mtl_context_create failed, or NULL was given");
     assert_int_equal(mtl_context_last_status(NULL), MTL_ERROR_ARGUMENT);
     mtl_context_release(context);
 }

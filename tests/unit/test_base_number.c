@@ -171,8 +171,8 @@ static void test_reals_with_far_points(void **state)
 static void test_what_is_no_real(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "+", "-", ".", "e1", ".e1", "1e", "1e+", "1 ", " 1", "1.2.3", "0x1", "nan", "inf",
-                                      "-inf", "infinity", "1e309", "-1e309", "1e999", "1e99999999999999999999", "1,5",
+    static const char *const bad[] = {"", "+", "-", ".", "e1", ".e1", "1e", "1e+", "1 ", " 1", "1.2.3", "0x1", "nan",
+                                      "inf", "-inf", "infinity", "1e309", "-1e309", "1e999", "1e99999999999999999999", "1,5",
                                       "0,5", "--1", "+-1", "1f", "1.5.5", "1e1.5", "1_000",
                                       "1.7976931348623159e308"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -95,8 +95,8 @@ static void fill_table(fixture *f, mtl_gradients *gradients, const recipe *r, do
     }
     int half = r->num_ids / 2; /* in two calls, the second adding rows among the first */
     assert_ok(f->context, mtli_gradient_entry_add_rows(gradients, entry, r->ids, half, dy));
-    assert_ok(f->context, mtli_gradient_entry_add_rows(gradients, entry, r->ids + half, r->num_ids - half,
-                                                       dy + half * WIDTH));
+    assert_ok(f->context,
+              mtli_gradient_entry_add_rows(gradients, entry, r->ids + half, r->num_ids - half, dy + half * WIDTH));
 }
 
 static mtl_gradients *make(fixture *f, const recipe *r, double shadow[VALUES])
@@ -326,7 +326,8 @@ static void bad_arguments_are_refused(void **state)
     double values[PLAIN];
     assert_fails(f.context, mtl_gradients_read(a, host, MTL_FLOAT64, values, 1), MTL_ERROR_ARGUMENT, "parameter");
     assert_fails(f.context, mtl_gradients_read(a, NULL, MTL_FLOAT64, values, 1), MTL_ERROR_ARGUMENT, "parameter");
-    assert_fails(f.context, mtl_gradients_read(a, plain_of(&f), MTL_FLOAT64, NULL, PLAIN), MTL_ERROR_ARGUMENT, "values");
+    assert_fails(f.context, mtl_gradients_read(a, plain_of(&f), MTL_FLOAT64, NULL, PLAIN), MTL_ERROR_ARGUMENT,
+                 "values");
     assert_fails(f.context, mtl_gradients_read(a, plain_of(&f), MTL_FLOAT64, values, PLAIN - 1), MTL_ERROR_SHAPE, "11");
     assert_fails(f.context, mtl_gradients_read(a, plain_of(&f), MTL_INT32, values, PLAIN), MTL_ERROR_DTYPE, "dtype");
     assert_int_equal(mtl_gradients_touched(a, host), 0);

@@ -82,8 +82,7 @@ static void set_gradients(fixture *f, const step_gradients *step, bool rows)
 {
     mtl_gradients_clear(f->gradients);
     bool fresh;
-    mtli_real *weight =
-        mtli_gradient_entry_dense(f->gradients, mtli_gradients_find(f->gradients, f->weight), &fresh);
+    mtli_real *weight = mtli_gradient_entry_dense(f->gradients, mtli_gradients_find(f->gradients, f->weight), &fresh);
     for (int i = 0; i < HEAD; i++) {
         weight[i] = (mtli_real)step->weight[i];
     }

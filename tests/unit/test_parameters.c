@@ -97,10 +97,8 @@ static void sizes_that_overflow_are_errors(void **state)
     assert_fails(context, mtli_parameters_create(context, one, 1, &parameters), MTL_ERROR_LIMIT, "overflows");
     int64_t most = INT64_MAX / (int64_t)sizeof(mtli_real) / 2;
     const mtli_parameter_spec together[] = {
-        {.name = "a", .ndim = 1, .dims = {most}},
-        {.name = "b", .ndim = 1, .dims = {most}},
-        {.name = "c", .ndim = 1, .dims = {most}},
-        {.name = "d", .ndim = 1, .dims = {most}},
+        {.name = "a", .ndim = 1, .dims = {most}}, {.name = "b", .ndim = 1, .dims = {most}},
+        {.name = "c", .ndim = 1, .dims = {most}}, {.name = "d", .ndim = 1, .dims = {most}},
         {.name = "e", .ndim = 1, .dims = {most}},
     };
     assert_fails(context, mtli_parameters_create(context, together, 5, &parameters), MTL_ERROR_LIMIT, NULL);
@@ -138,10 +136,8 @@ static void no_parameters_are_parameters_too(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lays_out_aligned_with_zeros_between),
-        cmocka_unit_test(begins_as_asked),
-        cmocka_unit_test(sizes_that_overflow_are_errors),
-        cmocka_unit_test(nothing_leaks_when_memory_ends),
+        cmocka_unit_test(lays_out_aligned_with_zeros_between), cmocka_unit_test(begins_as_asked),
+        cmocka_unit_test(sizes_that_overflow_are_errors),      cmocka_unit_test(nothing_leaks_when_memory_ends),
         cmocka_unit_test(no_parameters_are_parameters_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

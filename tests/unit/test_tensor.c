@@ -84,7 +84,8 @@ static void refuses_bad_shapes(void **state)
     assert_fails(context, mtl_tensor_create(context, MTL_FLOAT32, 1, bytes, &tensor), MTL_ERROR_LIMIT, "memory");
     assert_fails(context, mtl_tensor_create(context, MTL_FLOAT32, 1, NULL, &tensor), MTL_ERROR_ARGUMENT, "shape");
     assert_fails(context, mtl_tensor_create(context, MTL_FLOAT32, 0, NULL, NULL), MTL_ERROR_ARGUMENT, "out");
-    assert_fails(context, mtl_tensor_create(context, (mtl_dtype)7, 0, NULL, &tensor), MTL_ERROR_UNSUPPORTED, "dtype = 7");
+    assert_fails(context, mtl_tensor_create(context, (mtl_dtype)7, 0, NULL, &tensor), MTL_ERROR_UNSUPPORTED,
+                 "dtype = 7");
 #ifndef MTLI_DOUBLE
     assert_fails(context, mtl_tensor_create(context, MTL_FLOAT64, 0, NULL, &tensor), MTL_ERROR_UNSUPPORTED, "float64");
 #endif
@@ -134,13 +135,15 @@ static void refuses_bad_offsets(void **state)
     const int64_t falling[] = {0, 4, 3};
     const int64_t below[] = {0, -1};
     const int64_t huge[] = {0, INT64_MAX};
-    assert_fails(context, mtl_tensor_create_ragged(context, 1, late, NULL, &tensor), MTL_ERROR_ARGUMENT, "offsets[0] = 1");
+    assert_fails(context, mtl_tensor_create_ragged(context, 1, late, NULL, &tensor), MTL_ERROR_ARGUMENT,
+                 "offsets[0] = 1");
     assert_fails(context, mtl_tensor_create_ragged(context, 2, falling, NULL, &tensor), MTL_ERROR_ARGUMENT,
                  "offsets[2] = 3");
     assert_fails(context, mtl_tensor_create_ragged(context, 1, below, NULL, &tensor), MTL_ERROR_ARGUMENT,
                  "offsets[1] = -1");
     assert_fails(context, mtl_tensor_create_ragged(context, -1, late, NULL, &tensor), MTL_ERROR_ARGUMENT, "rows = -1");
-    assert_fails(context, mtl_tensor_create_ragged(context, INT64_MAX, late, NULL, &tensor), MTL_ERROR_ARGUMENT, "rows");
+    assert_fails(context, mtl_tensor_create_ragged(context, INT64_MAX, late, NULL, &tensor), MTL_ERROR_ARGUMENT,
+                 "rows");
     assert_fails(context, mtl_tensor_create_ragged(context, 1, huge, NULL, &tensor), MTL_ERROR_LIMIT, NULL);
     assert_fails(context, mtl_tensor_create_ragged(context, 1, NULL, NULL, &tensor), MTL_ERROR_ARGUMENT, "offsets");
     assert_fails(context, mtl_tensor_create_ragged(context, 1, huge, NULL, NULL), MTL_ERROR_ARGUMENT, "out");
