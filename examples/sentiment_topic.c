@@ -6,20 +6,19 @@
  *   sentiment_topic predict --model FILE < lines
  *
  * Leave out --news or --reviews to train one task alone with the same encoder. */
-#include <math.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include "support/check.h"
+#include "support/corpus.h"
 #include "support/progress.h"
 #include "support/settings.h"
 
-enum { SENTIMENT, TOPIC, TASKS, MAX_LINE = 1 << 20 };
-
 static const char *const task_names[TASKS] = {"sentiment", "topic"};
 static const int32_t task_classes[TASKS] = {2, 4};
-static const char *const sentiment_names[] = {"negative", "positive"};
 static const char *const topic_names[] = {"World", "Sports", "Business", "Sci/Tech"};
 
 /** Everything that is made from a model file or for a training run. */
@@ -32,87 +31,7 @@ typedef struct network {
     mtl_tape *tape;
 } network;
 
-/* Data ---------------------------------------------------------------------------------------------------------- */
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), k = strlen(end);
-    return n >= k && strcmp(text + n - k, end) == 0;
-}
-
-/* The position of a named column in the header line of a CSV file; ends the program when there is none. */
-static int32_t find_column(const char *path, const char *name)
-{
-    char line[4096] = "";
-    FILE *file = fopen(path, "r");
-    if (file) {
-        if (!fgets(line, sizeof line, file)) {
-            line[0] = '\0';
-        }
-        fclose(file);
-    }
-    int32_t column = 0;
-    for (char *field = strtok(line, ",\r\n"); field; field = strtok(NULL, ",\r\n"), column++) {
-        if (strcmp(field, name) == 0) {
-            return column;
-        }
-    }
-    fprintf(stderr, "%s: there is no column '%s' in its first line\n", path, name);
-    exit(1);
-}
-
-static mtl_dataset *open_reviews(mtl_context *context, const char *path)
-{
-    static const char *const digits[] = {"0", "1"};
-    mtl_dataset *dataset = NULL;
-    struct stat info;
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-        CHECK(context, mtl_dataset_open_imdb(context, path, &dataset));
-        return dataset;
-    }
-    bool csv = ends_with(path, ".csv");
-    int32_t text_column = csv ? find_column(path, "text") : 1;
-    mtl_label_column label = {csv ? find_column(path, "label") : 0, MTL_LABELS_CLASS, csv ? digits : sentiment_names, 2};
-    mtl_table_options table = MTL_TABLE_OPTIONS_INIT;
-    table.text_columns = &text_column;
-    table.num_text_columns = 1;
-    table.labels = &label;
-    table.num_labels = 1;
-    table.delimiter = csv ? ',' : '\t';
-    table.quotes = csv;
-    table.header = csv;
-    CHECK(context, mtl_dataset_open_table(context, path, &table, &dataset));
-    return dataset;
-}
-
-static mtl_dataset *open_task(mtl_context *context, int task, const char *path)
-{
-    mtl_dataset *dataset = NULL;
-    if (!path) {
-        return NULL;
-    }
-    if (task == SENTIMENT) {
-        return open_reviews(context, path);
-    }
-    CHECK(context, mtl_dataset_open_ag_news(context, path, &dataset));
-    return dataset;
-}
-
-/* Splits the last part off a dataset; the dataset itself becomes the rest. */
-static mtl_dataset *hold_out(mtl_context *context, mtl_dataset **dataset, double part)
-{
-    if (!*dataset || part == 0) {
-        return NULL;
-    }
-    mtl_dataset *train = NULL, *held = NULL;
-    int64_t rows = mtl_dataset_rows(*dataset);
-    int64_t cut = rows - (int64_t)(part * (double)rows);
-    CHECK(context, mtl_dataset_slice(*dataset, 0, cut, &train));
-    CHECK(context, mtl_dataset_slice(*dataset, cut, rows, &held));
-    mtl_dataset_release(*dataset);
-    *dataset = train;
-    return held;
-}
+/* Data ------------------------------------------------------------------------------------------------------------ */
 
 static mtl_vocabulary *build_vocabulary(mtl_context *context, const settings *s, mtl_dataset *const datasets[TASKS])
 {
@@ -156,6 +75,15 @@ static mtl_sampler *make_sampler(network *net, const settings *s, bool training,
 
 /* Network --------------------------------------------------------------------------------------------------------- */
 
+/* Where the library has no context yet to keep a message, it comes here. */
+static void report(void *user, int32_t level, const char *message)
+{
+    (void)user;
+    if (level == MTL_LOG_ERROR) {
+        fprintf(stderr, "%s\n", message);
+    }
+}
+
 static mtl_context *make_context(const settings *s)
 {
     mtl_context *context = NULL;
@@ -163,7 +91,10 @@ static mtl_context *make_context(const settings *s)
     options.threads = (int32_t)s->threads;
     options.seed = (uint64_t)s->seed;
     options.gemm = MTL_GEMM_BUILTIN; /* equal bits for any number of threads */
-    CHECK(NULL, mtl_context_create(&options, &context));
+    options.log = report;
+    if (mtl_context_create(&options, &context) != MTL_OK) {
+        exit(1);
+    }
     return context;
 }
 
@@ -209,6 +140,22 @@ static void save_network(const network *net, const settings *s)
     CHECK(net->context, mtl_model_save(net->model, s->model, &options));
 }
 
+/* A number that save_network() left in a model file. */
+static int64_t read_number(const mtl_checkpoint *checkpoint, const settings *s, const char *key, int64_t least,
+                           int64_t most)
+{
+    const char *text = mtl_checkpoint_metadata(checkpoint, key);
+    char *end = NULL;
+    errno = 0;
+    long long value = text ? strtoll(text, &end, 10) : 0;
+    if (!text || end == text || *end != '\0' || errno != 0 || value < least || value > most) {
+        fprintf(stderr, "%s: metadata %s = %s is not in [%lld, %lld]\n", s->model, key, text ? text : "(missing)",
+                (long long)least, (long long)most);
+        exit(1);
+    }
+    return value;
+}
+
 /* Reads a model file; the number of tokens of a text is part of what was learned. */
 static void load_network(network *net, settings *s)
 {
@@ -216,10 +163,8 @@ static void load_network(network *net, settings *s)
     CHECK(net->context, mtl_checkpoint_open(net->context, s->model, &checkpoint));
     CHECK(net->context, mtl_checkpoint_vocabulary(checkpoint, &net->vocabulary));
     CHECK(net->context, mtl_checkpoint_restore(checkpoint, &net->model));
-    const char *max_tokens = mtl_checkpoint_metadata(checkpoint, "max_tokens");
-    const char *keep_tail = mtl_checkpoint_metadata(checkpoint, "keep_tail");
-    s->max_tokens = max_tokens ? atoll(max_tokens) : s->max_tokens;
-    s->keep_tail = keep_tail ? atoll(keep_tail) : s->keep_tail;
+    s->max_tokens = read_number(checkpoint, s, "max_tokens", 1, MOST_TOKENS);
+    s->keep_tail = read_number(checkpoint, s, "keep_tail", 0, s->max_tokens);
     mtl_checkpoint_close(checkpoint);
     net->encoder = mtl_model_encoder(net->model, "encoder");
     for (int t = 0; t < TASKS; t++) {
@@ -302,12 +247,20 @@ static void measure(network *net, const settings *s, const char *title, mtl_data
     mtl_sampler_destroy(sampler);
 }
 
-static void measure_tests(network *net, const settings *s)
+static void open_tests(mtl_context *context, const settings *s, mtl_dataset *tests[TASKS])
 {
-    const char *paths[TASKS] = {s->reviews_test, s->news_test};
-    mtl_dataset *tests[TASKS];
+    tests[SENTIMENT] = open_task(context, SENTIMENT, s->reviews_test);
+    tests[TOPIC] = open_task(context, TOPIC, s->news_test);
+}
+
+/* Measures the tasks that the model has. */
+static void measure_tests(network *net, const settings *s, mtl_dataset *tests[TASKS])
+{
     for (int t = 0; t < TASKS; t++) {
-        tests[t] = net->heads[t] ? open_task(net->context, t, paths[t]) : NULL;
+        if (!net->heads[t]) {
+            mtl_dataset_release(tests[t]);
+            tests[t] = NULL;
+        }
     }
     measure(net, s, "test", tests, true);
     for (int t = 0; t < TASKS; t++) {
@@ -389,18 +342,35 @@ static void train_epoch(training *run, network *net, mtl_sampler *sampler, progr
     }
 }
 
+/* Ends the program now, not after the training, when the model cannot be written. */
+static void check_writable(const char *path)
+{
+    bool existed = access(path, F_OK) == 0;
+    FILE *file = fopen(path, "ab");
+    if (!file) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        exit(1);
+    }
+    fclose(file);
+    if (!existed) {
+        remove(path);
+    }
+}
+
 static int command_train(settings *s)
 {
-    network net = {.context = make_context(s)};
     training run = {0};
     progress p;
     const char *paths[TASKS] = {s->reviews, s->news};
-    mtl_dataset *datasets[TASKS], *held[TASKS];
+    mtl_dataset *datasets[TASKS], *held[TASKS], *tests[TASKS];
     double start = seconds_now();
     if (!s->reviews && !s->news) {
         fprintf(stderr, "train needs --reviews, --news or both\n");
         return 2;
     }
+    check_writable(s->model);
+    network net = {.context = make_context(s)};
+    open_tests(net.context, s, tests);
     for (int t = 0; t < TASKS; t++) {
         datasets[t] = open_task(net.context, t, paths[t]);
         held[t] = hold_out(net.context, &datasets[t], s->validation);
@@ -422,7 +392,7 @@ static int command_train(settings *s)
     }
     save_network(&net, s);
     printf("trained in %.1f s, saved as %s\n", seconds_now() - start, s->model);
-    measure_tests(&net, s);
+    measure_tests(&net, s, tests);
     for (int t = 0; t < TASKS; t++) {
         mtl_dataset_release(datasets[t]);
         mtl_dataset_release(held[t]);
@@ -439,24 +409,24 @@ static int command_train(settings *s)
 
 static int command_evaluate(settings *s)
 {
-    network net = {.context = make_context(s)};
-    load_network(&net, s);
+    mtl_dataset *tests[TASKS];
     if (!s->reviews_test && !s->news_test) {
         fprintf(stderr, "evaluate needs --reviews-test, --news-test or both\n");
         return 2;
     }
-    measure_tests(&net, s);
+    network net = {.context = make_context(s)};
+    load_network(&net, s);
+    open_tests(net.context, s, tests);
+    measure_tests(&net, s, tests);
     release_network(&net);
     return 0;
 }
 
-/* The ids of a line, cut as in training; at least one. */
-static size_t encode_line(const network *net, const settings *s, const char *line, int32_t *ids, size_t capacity)
+/* The ids of a line, cut as in training; at least one. There is room for an id per byte, and one. */
+static size_t encode_line(const network *net, const settings *s, const char *line, size_t size, int32_t *ids)
 {
-    size_t count = 0;
-    CHECK(net->context, mtl_vocabulary_encode(net->vocabulary, line, strlen(line), ids, capacity, &count));
-    count = count < capacity ? count : capacity;
-    size_t most = (size_t)s->max_tokens, tail = (size_t)s->keep_tail;
+    size_t count = 0, most = (size_t)s->max_tokens, tail = (size_t)s->keep_tail;
+    CHECK(net->context, mtl_vocabulary_encode(net->vocabulary, line, size, ids, size, &count));
     if (count > most) {
         memmove(ids + most - tail, ids + count - tail, tail * sizeof ids[0]);
         count = most;
@@ -468,9 +438,10 @@ static size_t encode_line(const network *net, const settings *s, const char *lin
     return count;
 }
 
-static void predict_line(network *net, const settings *s, const char *line, int32_t *ids, size_t capacity)
+/* Prints each task's likeliest class and its probability. */
+static void judge(network *net, const int32_t *ids, size_t count)
 {
-    int64_t offsets[2] = {0, (int64_t)encode_line(net, s, line, ids, capacity)};
+    int64_t offsets[2] = {0, (int64_t)count};
     mtl_tensor *inputs = NULL;
     CHECK(net->context, mtl_tensor_create_ragged(net->context, 1, offsets, ids, &inputs));
     mtl_tape_reset(net->tape, MTL_TAPE_INFER);
@@ -488,28 +459,42 @@ static void predict_line(network *net, const settings *s, const char *line, int3
         }
         printf("%s %.3f\t", t == SENTIMENT ? sentiment_names[best] : topic_names[best], p[best]);
     }
-    printf("%s\n", line);
     mtl_tensor_release(inputs);
+}
+
+static void predict_line(network *net, const settings *s, const char *line, size_t size)
+{
+    int32_t *ids = malloc((size + 1) * sizeof ids[0]); /* a token has at least one byte */
+    if (!ids) {
+        fprintf(stderr, "a line of %zu bytes is too long for this machine\n", size);
+        exit(1);
+    }
+    judge(net, ids, encode_line(net, s, line, size, ids));
+    free(ids);
+    fwrite(line, 1, size, stdout);
+    putchar('\n');
 }
 
 static int command_predict(settings *s)
 {
     network net = {.context = make_context(s)};
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t size;
     load_network(&net, s);
-    size_t capacity = MAX_LINE; /* a token has at least one byte */
-    int32_t *ids = malloc(capacity * sizeof ids[0]);
-    char *line = malloc(MAX_LINE);
-    if (!ids || !line) {
-        fprintf(stderr, "out of memory\n");
+    while ((size = getline(&line, &capacity, stdin)) >= 0) {
+        while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) {
+            size--;
+        }
+        predict_line(&net, s, line, (size_t)size);
+    }
+    bool failed = ferror(stdin) != 0;
+    free(line);
+    release_network(&net);
+    if (failed || fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "%s: %s\n", failed ? "standard input" : "standard output", strerror(errno));
         return 1;
     }
-    while (fgets(line, MAX_LINE, stdin)) {
-        line[strcspn(line, "\r\n")] = '\0';
-        predict_line(&net, s, line, ids, capacity);
-    }
-    free(line);
-    free(ids);
-    release_network(&net);
     return 0;
 }
 

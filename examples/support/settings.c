@@ -16,42 +16,46 @@ struct option {
     const char *name;
     enum kind kind;
     size_t offset;
+    double least, most; /* of numbers */
     const char *help;
 };
 
-#define OPTION(name, kind, field, help) { name, kind, offsetof(settings, field), help }
+#define TEXT_OPTION(name, field, help) { name, TEXT, offsetof(settings, field), 0, 0, help }
+#define NUMBER_OPTION(name, kind, field, least, most, help) { name, kind, offsetof(settings, field), least, most, help }
+
+#define HUGE_SETTING 1e9 /* no sensible setting is beyond it */
 
 static const struct option options[] = {
-    OPTION("--reviews", TEXT, reviews, "training reviews: .tsv (label, text), .csv with a header, or aclImdb folder"),
-    OPTION("--news", TEXT, news, "training news: .csv (class, title, description)"),
-    OPTION("--reviews-test", TEXT, reviews_test, "reviews to measure on"),
-    OPTION("--news-test", TEXT, news_test, "news to measure on"),
-    OPTION("--model", TEXT, model, "file of the model"),
-    OPTION("--validation", REAL, validation, "part of the training rows to hold out and measure on, 0 to 0.5"),
-    OPTION("--epochs", INTEGER, epochs, "passes over the training rows"),
-    OPTION("--batch", INTEGER, batch, "rows of a batch"),
-    OPTION("--bucket", INTEGER, bucket, "rows of this many batches are sorted by length; 1: none"),
-    OPTION("--max-tokens", INTEGER, max_tokens, "longer texts are cut"),
-    OPTION("--keep-tail", INTEGER, keep_tail, "of a cut text, keep this many tokens of the end"),
-    OPTION("--vocabulary", INTEGER, vocabulary, "most tokens to know"),
-    OPTION("--min-count", INTEGER, min_count, "rarer tokens are unknown"),
-    OPTION("--embedding", INTEGER, embedding, "features of a token"),
-    OPTION("--hidden", INTEGER, hidden, "features of a state, per direction"),
-    OPTION("--layers", INTEGER, layers, "LSTM layers"),
-    OPTION("--bidirectional", INTEGER, bidirectional, "1: both directions"),
-    OPTION("--pooling", POOLING, pooling, "last, mean or max"),
-    OPTION("--embedding-dropout", REAL, embedding_dropout, "on embedded tokens"),
-    OPTION("--layer-dropout", REAL, layer_dropout, "between layers"),
-    OPTION("--output-dropout", REAL, output_dropout, "on the encoder's result"),
-    OPTION("--learning-rate", REAL, learning_rate, "of AdamW, after the warm-up; falls as a cosine"),
-    OPTION("--warmup", INTEGER, warmup, "steps"),
-    OPTION("--weight-decay", REAL, weight_decay, "of AdamW"),
-    OPTION("--clip", REAL, clip, "global norm of the gradients; 0: none"),
-    OPTION("--smoothing", REAL, smoothing, "label smoothing"),
-    OPTION("--sentiment-weight", REAL, sentiment_weight, "weight of the task"),
-    OPTION("--topic-weight", REAL, topic_weight, "weight of the task"),
-    OPTION("--threads", INTEGER, threads, "threads"),
-    OPTION("--seed", INTEGER, seed, "of weights, order and dropout"),
+    TEXT_OPTION("--reviews", reviews, "training reviews: .tsv (label, text), .csv with a header, or aclImdb folder"),
+    TEXT_OPTION("--news", news, "training news: .csv (class, title, description)"),
+    TEXT_OPTION("--reviews-test", reviews_test, "reviews to measure on"),
+    TEXT_OPTION("--news-test", news_test, "news to measure on"),
+    TEXT_OPTION("--model", model, "file of the model"),
+    NUMBER_OPTION("--validation", REAL, validation, 0, 0.5, "part of the training rows to hold out and measure on"),
+    NUMBER_OPTION("--epochs", INTEGER, epochs, 1, 1e6, "passes over the training rows"),
+    NUMBER_OPTION("--batch", INTEGER, batch, 1, 1e6, "rows of a batch"),
+    NUMBER_OPTION("--bucket", INTEGER, bucket, 1, 1e6, "rows of this many batches are sorted by length; 1: none"),
+    NUMBER_OPTION("--max-tokens", INTEGER, max_tokens, 1, MOST_TOKENS, "longer texts are cut"),
+    NUMBER_OPTION("--keep-tail", INTEGER, keep_tail, 0, MOST_TOKENS, "of a cut text, keep this many tokens of the end"),
+    NUMBER_OPTION("--vocabulary", INTEGER, vocabulary, 2, 1e8, "most tokens to know"),
+    NUMBER_OPTION("--min-count", INTEGER, min_count, 1, 1e9, "rarer tokens are unknown"),
+    NUMBER_OPTION("--embedding", INTEGER, embedding, 1, 1e6, "features of a token"),
+    NUMBER_OPTION("--hidden", INTEGER, hidden, 1, 1e6, "features of a state, per direction"),
+    NUMBER_OPTION("--layers", INTEGER, layers, 1, 64, "LSTM layers"),
+    NUMBER_OPTION("--bidirectional", INTEGER, bidirectional, 0, 1, "1: both directions"),
+    { "--pooling", POOLING, offsetof(settings, pooling), 0, 0, "last, mean or max" },
+    NUMBER_OPTION("--embedding-dropout", REAL, embedding_dropout, 0, 0.99, "on embedded tokens"),
+    NUMBER_OPTION("--layer-dropout", REAL, layer_dropout, 0, 0.99, "between layers"),
+    NUMBER_OPTION("--output-dropout", REAL, output_dropout, 0, 0.99, "on the encoder's result"),
+    NUMBER_OPTION("--learning-rate", REAL, learning_rate, 0, 10, "of AdamW, after the warm-up; falls as a cosine"),
+    NUMBER_OPTION("--warmup", INTEGER, warmup, 0, 1e9, "steps"),
+    NUMBER_OPTION("--weight-decay", REAL, weight_decay, 0, 10, "of AdamW"),
+    NUMBER_OPTION("--clip", REAL, clip, 0, HUGE_SETTING, "global norm of the gradients; 0: none"),
+    NUMBER_OPTION("--smoothing", REAL, smoothing, 0, 0.99, "label smoothing"),
+    NUMBER_OPTION("--sentiment-weight", REAL, sentiment_weight, 0, HUGE_SETTING, "weight of the task"),
+    NUMBER_OPTION("--topic-weight", REAL, topic_weight, 0, HUGE_SETTING, "weight of the task"),
+    NUMBER_OPTION("--threads", INTEGER, threads, 1, 256, "threads"),
+    NUMBER_OPTION("--seed", INTEGER, seed, 0, HUGE_SETTING, "of weights, order and dropout"),
 };
 
 enum { NUM_OPTIONS = sizeof options / sizeof options[0] };
@@ -122,6 +126,12 @@ static void set(settings *out, const struct option *option, const char *value)
     if (end && (*end != '\0' || end == value || errno != 0)) {
         refuse(option->name, value, "a number");
     }
+    double number = option->kind == INTEGER ? (double)*(int64_t *)field : option->kind == REAL ? *(double *)field : 0;
+    if (!(number >= option->least && number <= option->most)) {
+        char range[80];
+        snprintf(range, sizeof range, "a number from %g to %g", option->least, option->most);
+        refuse(option->name, value, range);
+    }
 }
 
 static const struct option *find(const char *name)
@@ -146,8 +156,8 @@ void read_settings(settings *out, int argc, char **argv)
         }
         set(out, option, argv[i + 1]);
     }
-    if (out->validation < 0 || out->validation > 0.5 || out->epochs < 1) {
-        fprintf(stderr, "--validation must be 0 to 0.5 and --epochs at least 1\n");
+    if (out->keep_tail > out->max_tokens) {
+        fprintf(stderr, "--keep-tail must not be more than --max-tokens\n");
         exit(2);
     }
 }

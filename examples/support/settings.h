@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+enum { MOST_TOKENS = 1 << 20 };
+
 /** Everything that can be set; the defaults are those of settings.c. */
 typedef struct settings {
     const char *reviews;      /* training reviews: .tsv, .csv with a header, or an aclImdb folder; NULL: none */

@@ -99,7 +99,8 @@ typedef struct mtl_context_options {
  *  @param[out] out      receives the context; untouched on failure
  *  @return MTL_OK; MTL_ERROR_ARGUMENT: out is NULL or an option is out of range; MTL_ERROR_UNSUPPORTED: the processor
  *          lacks the level, or the options come from a newer header and use a field that this library does not know;
- *          MTL_ERROR_MEMORY. There is no context yet to keep a message: mtl_context_last_error(NULL) says so.
+ *          MTL_ERROR_MEMORY. There is no context yet to keep a message, so it goes to options->log only;
+ *          mtl_context_last_error(NULL) is a fixed sentence.
  *  @ownership the caller owns one reference: mtl_context_release()
  *  @threadsafety any thread, any time
  *  @since 0.1

@@ -28,7 +28,7 @@ typedef struct mtl_custom_op_options {
     const char *name;   /**< for messages; NULL: "custom" */
     void *user;         /**< handed to the functions; must live until the tape is reset */
     mtl_op_fn shape;    /**< checks the inputs and calls mtl_op_call_set_shape(); NULL: the shape of input 0 */
-    mtl_op_fn forward;  /**< writes the output; required */
+    mtl_op_fn forward;  /**< writes the output, which comes as zeros; required */
     mtl_op_fn backward; /**< adds to the inputs' gradients; NULL: a backward pass that reaches it is MTL_ERROR_UNSUPPORTED */
     int32_t row_separable; /**< not 0: row n of the output depends only on row n of input 0 and on parameters */
     int32_t reserved0;     /**< 0 */

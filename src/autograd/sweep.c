@@ -111,9 +111,8 @@ const mtli_real *mtli_output_gradient(const mtli_call *call, mtli_sweep *sweep)
 mtl_status mtli_sweep_check_root(const mtl_tape *tape, const mtl_tensor *root, int32_t index)
 {
     mtl_context *context = tape->context;
-    bool mine = root->kind == MTLI_TENSOR_TAPE && root->tape == tape;
-    if (!mine) {
-        return mtli_fail(context, MTL_ERROR_STATE, "loss %d is not a result of this tape", index);
+    if (!mtli_tape_owns(tape, root)) {
+        return mtli_fail(context, MTL_ERROR_STATE, "loss %d is not a result of this tape since its reset", index);
     }
     if (root->size != 1 || root->shape.dtype != MTLI_DTYPE_REAL) {
         char text[MTLI_SHAPE_TEXT];
@@ -158,8 +157,13 @@ static mtl_status visit(mtli_sweep *sweep, const mtli_call *call)
         return MTL_OK; /* no root depends on it */
     }
     mtli_enter_function(tape->context, call->op->name);
+    tape->busy++;
     mtl_status status = call->op->backward(call, sweep);
+    tape->busy--;
     mtli_arena_reset(&tape->scratch);
+    if (tape->status != MTL_OK) {
+        return mtli_fail_text(tape->context, tape->status, tape->message); /* a function of the host misused the tape */
+    }
     return status != MTL_OK ? status : sweep->status;
 }
 

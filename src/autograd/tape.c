@@ -98,9 +98,14 @@ void mtl_tape_reset(mtl_tape *tape, mtl_tape_mode mode)
     if (!tape) {
         return;
     }
+    if (tape->busy > 0) {
+        mtli_tape_complain(tape, __func__, MTL_ERROR_STATE, "an operation of the tape is running");
+        return;
+    }
     release_kept(tape);
     mtli_arena_reset(&tape->arena);
     mtli_arena_reset(&tape->sweep);
+    tape->generation++;
     tape->mode = mode;
     tape->status = MTL_OK;
     tape->message[0] = '\0';
@@ -114,6 +119,11 @@ void mtl_tape_reset(mtl_tape *tape, mtl_tape_mode mode)
         mtli_enter(tape->context);
         mtli_tape_fail(tape, mtli_fail(tape->context, MTL_ERROR_ARGUMENT, "mode = %d is not a mode", (int)mode));
     }
+}
+
+bool mtli_tape_owns(const mtl_tape *tape, const mtl_tensor *tensor)
+{
+    return tensor->kind == MTLI_TENSOR_TAPE && tensor->tape == tape && tensor->generation == tape->generation;
 }
 
 mtl_status mtl_tape_status(const mtl_tape *tape)
@@ -212,11 +222,47 @@ static mtl_status check_input(const mtli_call *call, int32_t index)
         return optional ? MTL_OK
                         : mtli_fail(context, MTL_ERROR_ARGUMENT, "%s is NULL", mtli_input_name(call, index));
     }
-    bool results = input->kind == MTLI_TENSOR_TAPE || input->kind == MTLI_TENSOR_ERROR;
-    if (results && (input->tape != call->tape || input->kind == MTLI_TENSOR_ERROR)) {
+    bool result = input->kind == MTLI_TENSOR_TAPE || input->kind == MTLI_TENSOR_ERROR;
+    if (result && !mtli_tape_owns(call->tape, input)) {
         return mtli_fail(context, MTL_ERROR_STATE, "%s belongs to another tape, or to this one before its reset",
                          mtli_input_name(call, index));
     }
+    return MTL_OK;
+}
+
+static mtl_tensor *make_result(mtl_tape *tape)
+{
+    mtl_tensor *result = mtli_arena_take(&tape->arena, sizeof *result);
+    if (result) {
+        memset(result, 0, sizeof *result);
+        result->context = tape->context;
+        result->kind = MTLI_TENSOR_TAPE;
+        result->tape = tape;
+        result->generation = tape->generation;
+        result->index = -1;
+    }
+    return result;
+}
+
+/* The host may write to its tensor between forward and backward. A changed number spoils a gradient; a changed id or label
+ * would be an address: so a recorded operation keeps what it has checked. */
+static mtl_status copy_integers(mtli_call *call, int32_t index)
+{
+    const mtl_tensor *input = call->inputs[index];
+    mtl_tape *tape = call->tape;
+    if (tape->mode != MTL_TAPE_TRAIN || input->kind != MTLI_TENSOR_HOST || input->shape.dtype != MTL_INT32) {
+        return MTL_OK;
+    }
+    mtl_tensor *copy = make_result(tape);
+    void *data = mtli_arena_take_array(&tape->arena, (size_t)input->size, sizeof(int32_t));
+    if (!copy || !data) {
+        return tape->context->status;
+    }
+    memcpy(data, input->data, (size_t)input->size * sizeof(int32_t));
+    copy->shape = input->shape;
+    copy->size = input->size;
+    copy->data = data;
+    call->inputs[index] = copy;
     return MTL_OK;
 }
 
@@ -234,6 +280,9 @@ static mtl_status take_inputs(mtli_call *call, mtl_tensor *const *inputs, int32_
         if (status == MTL_OK && call->inputs[i]) {
             status = keep(tape, call->inputs[i]);
         }
+        if (status == MTL_OK && call->inputs[i]) {
+            status = copy_integers(call, i);
+        }
         if (status != MTL_OK) {
             return status;
         }
@@ -244,14 +293,10 @@ static mtl_status take_inputs(mtli_call *call, mtl_tensor *const *inputs, int32_
 static mtl_status make_output(mtli_call *call)
 {
     mtl_tape *tape = call->tape;
-    mtl_tensor *output = mtli_arena_take(&tape->arena, sizeof *output);
+    mtl_tensor *output = make_result(tape);
     if (!output) {
         return tape->context->status;
     }
-    memset(output, 0, sizeof *output);
-    output->context = tape->context;
-    output->kind = MTLI_TENSOR_TAPE;
-    output->tape = tape;
     output->shape.dtype = MTLI_DTYPE_REAL;
     call->output = output;
     mtl_status status = call->op->infer(call, &output->shape);
@@ -313,9 +358,14 @@ mtl_tensor *mtli_run(mtl_tape *tape, const mtli_op *op, mtl_tensor *const *input
     memset(call, 0, sizeof *call);
     call->op = op;
     call->tape = tape;
+    tape->busy++;
     mtl_status status = run(tape, call, inputs, num_inputs, attributes, attributes_size);
+    tape->busy--;
     if (status != MTL_OK) {
         return mtli_tape_fail(tape, status);
+    }
+    if (tape->status != MTL_OK) {
+        return &tape->error; /* a function of the host misused the tape */
     }
     if (call->output->needs_gradient) {
         call->output->index = tape->num_results++;
@@ -364,22 +414,17 @@ static mtli_real *gradient_of(const mtl_tape *tape, const mtl_tensor *tensor)
         mtli_watched *watched = find_watched(tape, tensor);
         return watched ? watched->gradient : NULL;
     }
-    bool mine = tensor->kind == MTLI_TENSOR_TAPE && tensor->tape == tape && tensor->needs_gradient;
+    bool mine = mtli_tape_owns(tape, tensor) && tensor->needs_gradient;
     return mine && tensor->index < tape->num_gradients ? tape->gradients[tensor->index] : NULL;
 }
 
 mtl_tensor *mtl_tape_gradient(mtl_tape *tape, const mtl_tensor *tensor)
 {
     mtli_real *values = tape && tensor ? gradient_of(tape, tensor) : NULL;
-    mtl_tensor *gradient = values ? mtli_arena_take(&tape->arena, sizeof *gradient) : NULL;
+    mtl_tensor *gradient = values ? make_result(tape) : NULL;
     if (!gradient) {
         return NULL;
     }
-    memset(gradient, 0, sizeof *gradient);
-    gradient->context = tape->context;
-    gradient->kind = MTLI_TENSOR_TAPE;
-    gradient->tape = tape;
-    gradient->index = -1;
     gradient->shape = tensor->shape;
     gradient->size = tensor->size;
     gradient->data = values;
@@ -398,7 +443,7 @@ mtl_status mtl_tape_bind(mtl_tape *tape, mtl_tensor *parameter, mtl_tensor *tens
     if (parameter->kind != MTLI_TENSOR_PARAMETER) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "parameter is not a parameter of a module");
     }
-    bool usable = tensor->kind == MTLI_TENSOR_HOST || (tensor->kind == MTLI_TENSOR_TAPE && tensor->tape == tape);
+    bool usable = tensor->kind == MTLI_TENSOR_HOST || mtli_tape_owns(tape, tensor);
     if (!usable || tensor->shape.dtype != MTLI_DTYPE_REAL) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "tensor is neither a real host tensor nor a result of this tape");
     }

@@ -35,7 +35,9 @@ struct mtl_tape {
     mtli_arena sweep;   /* gradients of the last sweep */
     mtli_arena scratch; /* temporaries of the operation that runs */
     mtl_tape_mode mode;
-    mtl_status status; /* first error */
+    uint32_t generation; /* counts resets: a result of an earlier one is stale */
+    int32_t busy;        /* operations that run: no reset meanwhile */
+    mtl_status status;   /* first error */
     char message[MTLI_MESSAGE_SIZE];
     mtl_tensor error;
     mtli_call *last; /* the recorded calls, latest first */
@@ -50,6 +52,9 @@ struct mtl_tape {
 /** Records an error as the tape's, if it is the first. */
 mtl_tensor *mtli_tape_fail(mtl_tape *tape, mtl_status status);
 
+
+/** Whether a tensor is a result of this tape since its last reset. */
+bool mtli_tape_owns(const mtl_tape *tape, const mtl_tensor *tensor);
 
 /** For functions that are not operations themselves but return tensors: records an error of `function` and returns the
  *  error tensor. A tape that has an error already keeps it; a NULL tape gives the static error tensor. */

@@ -29,12 +29,12 @@ static void default_release(void *user, void *pointer, size_t size, size_t align
     free(pointer);
 }
 
-static mtl_status import_allocator(const mtl_allocator *given, mtl_allocator *allocator)
+static mtl_status import_allocator(mtl_context *reporter, const mtl_allocator *given, mtl_allocator *allocator)
 {
     mtl_allocator known = {sizeof known, NULL, default_allocate, default_release};
-    mtl_status status = mtli_import_options(NULL, "allocator", &known, sizeof known, sizeof known, given);
+    mtl_status status = mtli_import_options(reporter, "options->allocator", &known, sizeof known, sizeof known, given);
     if (status == MTL_OK && (!known.allocate || !known.release)) {
-        status = MTL_ERROR_ARGUMENT;
+        status = mtli_fail(reporter, MTL_ERROR_ARGUMENT, "options->allocator lacks allocate or release");
     }
     if (status == MTL_OK) {
         *allocator = known;
@@ -42,13 +42,31 @@ static mtl_status import_allocator(const mtl_allocator *given, mtl_allocator *al
     return status;
 }
 
-static mtl_status check_options(const mtl_context_options *options)
+static mtl_status check_range(mtl_context *reporter, const char *name, int32_t value, int32_t least, int32_t most)
 {
-    if (options->threads < 1 || options->threads > MAX_THREADS || options->gemm < MTL_GEMM_AUTO ||
-        options->gemm > MTL_GEMM_CBLAS || options->isa < MTL_ISA_BEST || options->isa > MTL_ISA_AVX512) {
-        return MTL_ERROR_ARGUMENT;
+    return value >= least && value <= most ? MTL_OK
+                                           : mtli_fail(reporter, MTL_ERROR_ARGUMENT, "options->%s = %d is not in [%d, %d]",
+                                                       name, value, least, most);
+}
+
+static mtl_status check_context_options(mtl_context *reporter, const mtl_context_options *options)
+{
+    mtl_status status = check_range(reporter, "threads", options->threads, 1, MAX_THREADS);
+    if (status == MTL_OK) {
+        status = check_range(reporter, "gemm", options->gemm, MTL_GEMM_AUTO, MTL_GEMM_CBLAS);
     }
-    return options->isa > mtli_isa_best() ? MTL_ERROR_UNSUPPORTED : MTL_OK;
+    if (status == MTL_OK) {
+        status = check_range(reporter, "isa", options->isa, MTL_ISA_BEST, MTL_ISA_AVX512);
+    }
+    if (status == MTL_OK && options->isa > mtli_isa_best()) {
+        status = mtli_fail(reporter, MTL_ERROR_UNSUPPORTED, "options->isa = %d: this processor has level %d at most",
+                           options->isa, mtli_isa_best());
+    }
+    if (status == MTL_OK && options->max_bytes > 0 && options->max_bytes < sizeof(mtl_context)) {
+        status = mtli_fail(reporter, MTL_ERROR_MEMORY,
+                           "options->max_bytes = %" PRIu64 " is less than the context itself takes", options->max_bytes);
+    }
+    return status;
 }
 
 static void fill_context(mtl_context *context, const mtl_context_options *options, const mtl_allocator *allocator)
@@ -80,12 +98,16 @@ mtl_status mtl_context_create(const mtl_context_options *options, mtl_context **
     if (!out) {
         return MTL_ERROR_ARGUMENT;
     }
-    mtl_status status = mtli_import_options(NULL, "options", &known, sizeof known, sizeof known, options);
+    /* There is no context yet to keep a message, but there may be a log to send it to. */
+    mtl_context reporter = {.function = __func__};
+    mtl_status status = mtli_import_options(&reporter, "options", &known, sizeof known, sizeof known, options);
     if (status == MTL_OK) {
-        status = check_options(&known);
+        reporter.log = known.log;
+        reporter.log_user = known.log_user;
+        status = check_context_options(&reporter, &known);
     }
     if (status == MTL_OK) {
-        status = import_allocator(known.allocator, &allocator);
+        status = import_allocator(&reporter, known.allocator, &allocator);
     }
     if (status != MTL_OK) {
         return status;

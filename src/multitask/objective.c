@@ -84,9 +84,16 @@ mtl_status mtl_objective_share_encoder(mtl_objective *objective, mtl_encoder *en
     return status;
 }
 
+static mtl_status check_not_stepping(const mtl_objective *objective)
+{
+    return objective->stepping
+               ? mtli_fail(objective->context, MTL_ERROR_STATE, "mtl_objective_step() of this objective is running")
+               : MTL_OK;
+}
+
 static mtl_status check_weight(mtl_context *context, double weight)
 {
-    if (!(weight >= 0) || !isfinite(weight)) {
+    if (!(weight >= 0) || !isfinite((mtli_real)weight)) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "weight = %g is not a finite number >= 0", weight);
     }
     return MTL_OK;
@@ -137,7 +144,10 @@ mtl_status mtl_objective_add_task(mtl_objective *objective, const char *name, do
     mtl_context *context = objective->context;
     mtli_enter(context);
     MTLI_REQUIRE(context, name);
-    mtl_status status = check_task_name(objective, name);
+    mtl_status status = check_not_stepping(objective);
+    if (status == MTL_OK) {
+        status = check_task_name(objective, name);
+    }
     if (status == MTL_OK) {
         status = check_weight(context, weight);
     }
@@ -322,7 +332,9 @@ static mtl_status call_evaluate(mtl_objective *objective, mtl_evaluate_fn evalua
     for (int32_t t = 0; t < objective->num_tasks; t++) {
         objective->losses[t] = NULL;
     }
+    objective->stepping = true;
     mtl_status status = evaluate(user, objective->tape, 0, objective->losses);
+    objective->stepping = false;
     if (status != MTL_OK) {
         return mtli_fail_callback(context, "mtl_objective_step", status, "evaluate");
     }
@@ -339,7 +351,10 @@ mtl_status mtl_objective_step(mtl_objective *objective, mtl_optimizer *optimizer
     mtli_enter(context);
     MTLI_REQUIRE(context, optimizer);
     MTLI_REQUIRE(context, evaluate);
-    mtl_status status = prepare_step(objective);
+    mtl_status status = check_not_stepping(objective);
+    if (status == MTL_OK) {
+        status = prepare_step(objective);
+    }
     if (status != MTL_OK) {
         return status;
     }

@@ -22,20 +22,26 @@ static mtl_tensor *custom_forward(mtl_encoder *encoder, mtl_tape *tape, mtl_tens
     if (!tape || tape->status != MTL_OK) {
         return mtli_tape_complain(tape, "mtl_encoder_forward", MTL_ERROR_ARGUMENT, "tape is NULL");
     }
-    mtl_encoder_call call = {encoder, tape, inputs};
+    const char *function = "mtl_encoder_forward";
+    uint32_t generation = tape->generation;
+    mtl_encoder_call call = {mtl_encoder_retain(encoder), tape, inputs};
     mtl_tensor *result = encoder->as.custom.forward(encoder->as.custom.user, &call);
+    int64_t output_dim = encoder->output_dim;
+    mtl_encoder_release(encoder);
     if (tape->status != MTL_OK) {
         return &tape->error;
     }
-    const char *function = "mtl_encoder_forward";
+    if (tape->generation != generation) {
+        return mtli_tape_complain(tape, function, MTL_ERROR_STATE, "the custom encoder has reset the tape");
+    }
     if (!result) {
         return mtli_tape_complain(tape, function, MTL_ERROR_CANCELLED, "the custom encoder returned NULL");
     }
-    if (result->kind != MTLI_TENSOR_TAPE || result->tape != tape) {
+    if (!mtli_tape_owns(tape, result)) {
         return mtli_tape_complain(tape, function, MTL_ERROR_STATE,
                                   "the custom encoder returned a tensor that is not of this tape");
     }
-    if (result->shape.ndim != 2 || result->shape.dims[1] != encoder->output_dim) {
+    if (result->shape.ndim != 2 || result->shape.dims[1] != output_dim) {
         return mtli_tape_complain(tape, function, MTL_ERROR_SHAPE,
                                   "the custom encoder returned a tensor that is not [rows, output_dim]");
     }
@@ -55,11 +61,20 @@ static const mtli_encoder_kind custom_kind = {
     .destroy = custom_destroy,
 };
 
+static bool good_name(const char *name)
+{
+    const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    return name[0] != '\0' && strspn(name, allowed) == strlen(name);
+}
+
 static mtl_status check_spec(mtl_context *context, const mtl_parameter_spec *specs, int64_t index)
 {
     const mtl_parameter_spec *spec = &specs[index];
-    if (!spec->name || !spec->name[0]) {
-        return mtli_fail(context, MTL_ERROR_ARGUMENT, "parameters[%" PRId64 "].name is NULL or empty", index);
+    if (!spec->name || !good_name(spec->name)) {
+        return mtli_fail(context, MTL_ERROR_ARGUMENT,
+                         "parameters[%" PRId64 "].name is NULL, empty, or has other characters than letters, digits, '.', "
+                         "'_' and '-'",
+                         index);
     }
     for (int64_t k = 0; k < index; k++) {
         if (strcmp(specs[k].name, spec->name) == 0) {

@@ -66,6 +66,7 @@ static mtl_status custom_infer(const mtli_call *call, mtli_shape *shape)
 static mtl_status custom_forward(mtli_call *call)
 {
     mtl_op_call handle = {.call = call, .step = CUSTOM_FORWARD};
+    memset(call->output->data, 0, (size_t)call->output->size * sizeof(mtli_real)); /* what the host does not write is 0 */
     return run_step(&handle, options_of(call)->forward);
 }
 

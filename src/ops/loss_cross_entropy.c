@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Cross-entropy with logits, fused with the softmax: only the log-sum-exp of each row is kept. */
 #include <inttypes.h>
+#include <math.h>
 
 #include <mtl/loss.h>
 
@@ -85,9 +86,9 @@ static mtl_status check_class_weights(const mtli_call *call)
     const mtl_tensor *weights = call->inputs[CE_WEIGHTS];
     for (int64_t c = 0; weights && c < weights->size; c++) {
         double weight = (double)mtli_input_real(call, CE_WEIGHTS)[c];
-        if (!(weight >= 0)) {
+        if (!(weight >= 0) || !isfinite(weight)) {
             return mtli_fail(mtli_call_context(call), MTL_ERROR_ARGUMENT,
-                             "options->class_weights[%" PRId64 "] = %g is not 0 or more", c, weight);
+                             "options->class_weights[%" PRId64 "] = %g is not a finite number >= 0", c, weight);
         }
     }
     return MTL_OK;

@@ -19,14 +19,15 @@ mtl_status mtli_check_fraction(mtl_context *context, const char *name, double va
     return MTL_OK;
 }
 
+/* Finite in the type that computes. */
 static bool finite_and_at_least_0(double value)
 {
-    return value >= 0 && isfinite(value);
+    return value >= 0 && isfinite((mtli_real)value);
 }
 
 mtl_status mtli_check_common(mtl_context *context, const mtli_common_options *common)
 {
-    if (!(common->learning_rate > 0) || !isfinite(common->learning_rate)) {
+    if (!(common->learning_rate > 0) || !finite_and_at_least_0(common->learning_rate)) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "learning_rate = %g is not a finite number > 0",
                          common->learning_rate);
     }
@@ -229,6 +230,10 @@ mtl_status mtl_optimizer_step(mtl_optimizer *optimizer, mtl_gradients *gradients
     double norm = mtl_gradients_norm(gradients);
     if (!isfinite(norm)) {
         return mtli_fail(context, MTL_ERROR_NUMERIC, "the norm of the gradients is %g", norm);
+    }
+    double rate = mtl_optimizer_learning_rate(optimizer);
+    if (!finite_and_at_least_0(rate)) {
+        return mtli_fail(context, MTL_ERROR_NUMERIC, "the schedule makes the learning rate %g", rate);
     }
     mtli_float_mode mode = mtli_float_mode_enter();
     if (optimizer->common.clip_norm > 0 && norm > optimizer->common.clip_norm) {

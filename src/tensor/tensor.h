@@ -56,6 +56,7 @@ struct mtl_tensor {
     int64_t offsets_capacity;    /* HOST: elements of ragged.offsets */
     mtli_parameters *parameters; /* PARAMETER */
     const void *tape;            /* TAPE, ERROR: the tape that it belongs to, for comparison only */
+    uint32_t generation;         /* TAPE: of its tape when it was made */
     int32_t index;               /* PARAMETER: position in its block; TAPE: position among the tape's results */
     bool absent;                 /* TAPE: a loss that found no labelled row */
     bool needs_gradient;         /* TAPE: a parameter or watched tensor is behind it */

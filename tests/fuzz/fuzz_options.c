@@ -220,7 +220,7 @@ static mtl_status try_lstm(const scene *s, void *given, size_t size)
 {
     if (size >= sizeof(mtl_lstm_options)) {
         mtl_lstm_options *options = given;
-        options->vocabulary_size += s->pointers & 3; /* the default is none */
+        options->vocabulary_size ^= s->pointers & 3; /* the default is none */
         options->embedding_dim ^= 128 ^ 4;           /* and these are large */
         options->hidden_dim ^= 256 ^ 8;
     }

@@ -138,7 +138,7 @@ static void test_reals_of_many_digits(void **state)
     memset(text + 2 + PLACES, '0', ZEROS);
     assert_true(mtli_parse_real(text, 2 + PLACES + ZEROS, &value));
     assert_true(value == 0.0);
-    text[2 + PLACES + ZEROS - 1] = '1';
+    text[2 + PLACES + ZEROS - 2] = '1';
     assert_true(mtli_parse_real(text, 2 + PLACES + ZEROS, &value));
     assert_true(value == DBL_TRUE_MIN);
 }

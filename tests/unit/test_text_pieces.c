@@ -57,7 +57,8 @@ static void test_classes(void **state)
         mtli_char_class class;
     } cases[] = {
         {'a', MTLI_CHAR_WORD},        {'7', MTLI_CHAR_WORD},      {0xE9, MTLI_CHAR_WORD},
-        {0x6211, MTLI_CHAR_WORD},     {0x216B, MTLI_CHAR_WORD},   {0x301, MTLI_CHAR_MARK},
+        {0x6211, MTLI_CHAR_WORD},     {0x216B, MTLI_CHAR_WORD},   {0x345, MTLI_CHAR_WORD},
+        {0x301, MTLI_CHAR_MARK},
         {0x20E3, MTLI_CHAR_MARK},     {'\'', MTLI_CHAR_APOSTROPHE}, {0x2019, MTLI_CHAR_APOSTROPHE},
         {'-', MTLI_CHAR_SYMBOL},      {0x20AC, MTLI_CHAR_SYMBOL}, {0x1F600, MTLI_CHAR_SYMBOL},
         {MTLI_REPLACEMENT, MTLI_CHAR_SYMBOL},                     {0xAD, MTLI_CHAR_IGNORE},
