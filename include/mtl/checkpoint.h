@@ -90,10 +90,12 @@ typedef struct mtl_load_options {
     mtl_vocabulary *vocabulary; /**< not NULL: the saved one must be the same, else MTL_ERROR_FORMAT */
     int32_t allow_missing;      /**< not 0: parameters that the file lacks keep their values */
     int32_t allow_extra;        /**< not 0 (default): tensors that the model lacks are left out */
+    int32_t allow_nonfinite;    /**< not 0: NaN and infinite values are loaded; 0 (default): MTL_ERROR_NUMERIC */
+    int32_t reserved0;          /**< 0 */
 } mtl_load_options;
 
 /** Initializer of mtl_load_options. */
-#define MTL_LOAD_OPTIONS_INIT { sizeof(mtl_load_options), NULL, 0, 1 }
+#define MTL_LOAD_OPTIONS_INIT { sizeof(mtl_load_options), NULL, 0, 1, 0, 0 }
 
 /** Loads the parameters of a model that the host has assembled. Names, types (F32, F64, F16, BF16) and shapes are all
  *  checked, and all values read, before the first one is written: on failure the model is as it was.

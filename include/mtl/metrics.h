@@ -16,7 +16,7 @@ MTL_BEGIN_DECLS
 typedef struct mtl_metrics mtl_metrics;
 
 /** Creates empty metrics.
- *  @param[in] context not NULL @param[in] classes 2 to 65536 @param[out] out receives them
+ *  @param[in] context not NULL @param[in] classes 2 to 4096 @param[out] out receives them
  *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_MEMORY @ownership the caller's: mtl_metrics_destroy() @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_metrics_create(mtl_context *context, int32_t classes, mtl_metrics **out);
 

@@ -75,7 +75,7 @@ MTL_API const char *mtl_objective_task_name(const mtl_objective *objective, int3
  *  @return 0 when there is no such task @since 0.1 */
 MTL_API double mtl_objective_weight(const mtl_objective *objective, int32_t task);
 
-/** Changes a task's weight; at any time between steps.
+/** Changes a task's weight; at any time between steps. A task of weight 0 is evaluated, and changes nothing.
  *  @param[in] objective not NULL @param[in] task its number @param[in] weight >= 0, finite
  *  @return MTL_OK or MTL_ERROR_ARGUMENT @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_objective_set_weight(mtl_objective *objective, int32_t task, double weight);

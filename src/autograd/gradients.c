@@ -366,6 +366,19 @@ static mtl_status prepare_entry(mtl_gradients *gradients, mtli_gradient_entry *e
     return MTL_OK;
 }
 
+/* After a failure: what was untouched before is so again. */
+static void undo_entries(mtl_gradients *gradients)
+{
+    entry_position position = {0, 0};
+    mtli_gradient_entry *entry;
+    while ((entry = next_entry(gradients, &position)) != NULL) {
+        if (entry->pending) {
+            mtli_gradient_rows_clear(entry);
+            entry->state = MTLI_GRADIENT_NONE;
+        }
+    }
+}
+
 static void add_entry(mtli_gradient_entry *entry, mtli_real factor, const mtli_gradient_entry *other)
 {
     if (other->state == MTLI_GRADIENT_DENSE) {
@@ -386,13 +399,24 @@ mtl_status mtl_gradients_add(mtl_gradients *gradients, double factor, const mtl_
     }
     mtli_enter(gradients->context);
     mtl_status status = check_pair(gradients, other, "other");
+    if (status != MTL_OK) {
+        return status;
+    }
     entry_position left = {0, 0};
     entry_position right = {0, 0};
     mtli_gradient_entry *entry;
     const mtli_gradient_entry *theirs;
+    while ((entry = next_entry(gradients, &left)) != NULL) {
+        entry->pending = entry->state == MTLI_GRADIENT_NONE;
+    }
+    left = (entry_position){0, 0};
     while (status == MTL_OK && (entry = next_entry(gradients, &left)) != NULL &&
            (theirs = next_entry(other, &right)) != NULL) {
         status = prepare_entry(gradients, entry, theirs);
+    }
+    if (status != MTL_OK) {
+        undo_entries(gradients);
+        return status;
     }
     left = right = (entry_position){0, 0};
     while (status == MTL_OK && (entry = next_entry(gradients, &left)) != NULL &&

@@ -137,8 +137,8 @@ static mtl_status seed_roots(mtli_sweep *sweep, mtl_tensor *const *roots, const 
 {
     mtl_tape *tape = sweep->tape;
     for (int32_t i = 0; i < count; i++) {
-        if (!roots[i] || !roots[i]->needs_gradient) {
-            continue; /* absent, or a constant */
+        if (!roots[i] || seeds[i] == 0 || !roots[i]->needs_gradient) {
+            continue; /* absent, without weight, or a constant */
         }
         bool fresh;
         mtli_real *gradient = take_gradient(sweep, &tape->gradients[roots[i]->index], 1, &fresh);
@@ -167,14 +167,19 @@ static mtl_status visit(mtli_sweep *sweep, const mtli_call *call)
     return status != MTL_OK ? status : sweep->status;
 }
 
-static mtl_status prepare(mtl_tape *tape)
+static void forget_gradients(mtl_tape *tape)
 {
-    mtli_arena_reset(&tape->sweep);
+    tape->num_gradients = 0;
     for (mtli_watched *watched = tape->watched; watched; watched = watched->next) {
         watched->gradient = NULL;
     }
+}
+
+static mtl_status prepare(mtl_tape *tape)
+{
+    mtli_arena_reset(&tape->sweep);
+    forget_gradients(tape);
     size_t bytes = (size_t)tape->num_results * sizeof tape->gradients[0];
-    tape->num_gradients = 0;
     tape->gradients = mtli_arena_take(&tape->sweep, bytes);
     if (!tape->gradients) {
         return tape->context->status;
@@ -213,7 +218,8 @@ mtl_status mtli_sweep_run(mtl_tape *tape, mtl_tensor *const *roots, const double
     }
     mtli_sweep sweep = {tape, target, MTL_OK};
     status = sweep_calls(&sweep, roots, seeds, count);
-    if (status != MTL_OK && target) {
+    if (status != MTL_OK) {
+        forget_gradients(tape);
         mtl_gradients_clear(target);
     }
     return status;

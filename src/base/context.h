@@ -27,6 +27,7 @@ struct mtl_context {
     uint64_t seed;
     uint64_t stream; /* the next random stream */
     uint64_t max_bytes;
+    bool limit_reached; /* max_bytes has refused an allocation */
     int32_t threads;
     int32_t gemm;
     int32_t isa; /* a level, never MTL_ISA_BEST */

@@ -30,6 +30,7 @@ void *mtli_allocate(mtl_context *context, size_t size)
         if (allowed) {
             mtli_fail(context, MTL_ERROR_MEMORY, "%zu bytes could not be had", real_size);
         } else {
+            context->limit_reached = true;
             mtli_fail(context, MTL_ERROR_MEMORY, "%zu bytes more than %" PRIu64 " would exceed max_bytes = %" PRIu64,
                       real_size, before, context->max_bytes);
         }

@@ -3,6 +3,7 @@
 #include "base/pool.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -67,6 +68,20 @@ static size_t pool_size(int32_t workers)
     return sizeof(mtli_pool) + (size_t)workers * sizeof(pthread_t);
 }
 
+/* Starts workers until one cannot be had. The host's signals are not for them. */
+static void start_workers(mtli_pool *pool, int32_t wanted)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool->num_workers < wanted &&
+           pthread_create(&pool->workers[pool->num_workers], NULL, work, pool) == 0) {
+        pool->num_workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 mtli_pool *mtli_pool_create(mtl_context *context, int32_t threads)
 {
     int32_t wanted = threads - 1;
@@ -79,13 +94,11 @@ mtli_pool *mtli_pool_create(mtl_context *context, int32_t threads)
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->done, NULL);
     atomic_init(&pool->next, 0);
-    for (int32_t i = 0; i < wanted; i++) {
-        if (pthread_create(&pool->workers[i], NULL, work, pool) != 0) {
-            mtli_pool_destroy(context, pool);
-            mtli_fail(context, MTL_ERROR_MEMORY, "thread %d of %d could not be started", i + 2, threads);
-            return NULL;
-        }
-        pool->num_workers = i + 1;
+    start_workers(pool, wanted);
+    if (pool->num_workers < wanted) {
+        mtli_fail(context, MTL_ERROR_MEMORY, "thread %d of %d could not be started", pool->num_workers + 2, threads);
+        mtli_pool_destroy(context, pool);
+        return NULL;
     }
     return pool;
 }

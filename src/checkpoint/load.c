@@ -2,6 +2,7 @@
  * Loading the parameters of a model: everything is compared first, then read aside, then copied, so that a model is
  * never half loaded. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,16 +104,31 @@ static mtl_status check_vocabulary(const mtl_checkpoint *checkpoint, const mtl_v
 /* ---- reading and copying ---- */
 
 /* Goes over the parameters that the file has, each with its part of the staging block. */
-static mtl_status read_parameters(const mtli_safetensors *file, mtl_model *model, mtli_real *staging)
+static mtl_status check_finite(const mtli_safetensors *file, const char *name, const mtli_real *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(values[i])) {
+            return mtli_fail(file->context, MTL_ERROR_NUMERIC, "%s: value %" PRId64 " of tensor '%s' is %g",
+                             mtli_shown_path(file->path), i, name, (double)values[i]);
+        }
+    }
+    return MTL_OK;
+}
+
+static mtl_status read_parameters(const mtli_safetensors *file, mtl_model *model, bool finite, mtli_real *staging)
 {
     for (int64_t i = 0; i < mtl_model_num_parameters(model); i++) {
         const mtli_safetensors_entry *entry = mtli_safetensors_find(file, mtl_model_parameter_name(model, i));
         if (entry) {
+            int64_t size = mtl_model_parameter(model, i)->size;
             mtl_status status = mtli_safetensors_read_real(file, entry, staging);
+            if (status == MTL_OK && finite) {
+                status = check_finite(file, mtl_model_parameter_name(model, i), staging, size);
+            }
             if (status != MTL_OK) {
                 return status;
             }
-            staging += mtl_model_parameter(model, i)->size;
+            staging += size;
         }
     }
     return MTL_OK;
@@ -148,7 +164,7 @@ mtl_status mtli_checkpoint_load(const mtl_checkpoint *checkpoint, mtl_model *mod
     if (!staging) {
         return context->status;
     }
-    status = read_parameters(file, model, staging);
+    status = read_parameters(file, model, !options->allow_nonfinite, staging);
     if (status == MTL_OK) {
         copy_parameters(file, model, staging);
     }
@@ -166,5 +182,8 @@ mtl_status mtl_checkpoint_load(mtl_checkpoint *checkpoint, mtl_model *model, con
     MTLI_REQUIRE(context, model);
     mtl_load_options known = MTL_LOAD_OPTIONS_INIT;
     mtl_status status = mtli_import_options(context, "options", &known, sizeof known, sizeof known, options);
+    if (status == MTL_OK) {
+        status = mtli_check_reserved(context, known.reserved0);
+    }
     return status == MTL_OK ? mtli_checkpoint_load(checkpoint, model, &known) : status;
 }

@@ -54,30 +54,6 @@ static mtl_status look_up_real(void *user, const char *key, double *value)
 
 /* ---- memory for what the file can fill ---- */
 
-/* An allocator before the context's own, as long as a module is made. */
-typedef struct budget {
-    mtl_allocator inner;
-    uint64_t left;
-    bool exceeded;
-} budget;
-
-static void *budget_allocate(void *user, size_t size, size_t alignment)
-{
-    budget *b = user;
-    if (size > b->left) {
-        b->exceeded = true;
-        return NULL;
-    }
-    b->left -= size;
-    return b->inner.allocate(b->inner.user, size, alignment);
-}
-
-static void budget_release(void *user, void *pointer, size_t size, size_t alignment)
-{
-    budget *b = user;
-    b->inner.release(b->inner.user, pointer, size, alignment);
-}
-
 /* Twice the values of the module's tensors, and some for names and structures. */
 static uint64_t memory_for_module(const mtli_safetensors *file, const char *module)
 {
@@ -92,20 +68,23 @@ static uint64_t memory_for_module(const mtli_safetensors *file, const char *modu
     return 2 * bytes + MEMORY_SLACK;
 }
 
-/* Calls make(checkpoint, name, model) with that allocator. */
 typedef mtl_status (*module_maker)(const mtl_checkpoint *checkpoint, const char *name, mtl_model *model);
 
+/* Calls make(checkpoint, name, model) with a limit to the context's memory: a configuration that lies about its sizes gets
+ * no more than the file could fill. */
 static mtl_status make_within_budget(module_maker make, const mtl_checkpoint *checkpoint, const char *name,
                                      mtl_model *model)
 {
     mtl_context *context = checkpoint->context;
-    budget b = {context->allocator, memory_for_module(checkpoint->file, name), false};
-    context->allocator.user = &b;
-    context->allocator.allocate = budget_allocate;
-    context->allocator.release = budget_release;
+    uint64_t usual = context->max_bytes;
+    uint64_t limit = atomic_load_explicit(&context->bytes, memory_order_relaxed) +
+                     memory_for_module(checkpoint->file, name);
+    bool tighter = usual == 0 || limit < usual;
+    context->max_bytes = tighter ? limit : usual;
+    context->limit_reached = false;
     mtl_status status = make(checkpoint, name, model);
-    context->allocator = b.inner;
-    if (status == MTL_ERROR_MEMORY && b.exceeded) {
+    context->max_bytes = usual;
+    if (status == MTL_ERROR_MEMORY && tighter && context->limit_reached) {
         return mtli_fail(context, MTL_ERROR_FORMAT,
                          "%s: the configuration of module '%s' asks for more values than the file holds",
                          mtli_shown_path(checkpoint->file->path), name);

@@ -6,9 +6,6 @@
 
 #include "base/checked.h"
 
-/* Takes no context reference of its own: the owner of the block (encoder, head) and every holder keep the block, and the
- * block keeps the context. */
-
 static mtl_status lay_out(mtli_parameters *parameters, const mtli_parameter_spec *specs)
 {
     mtl_context *context = parameters->context;

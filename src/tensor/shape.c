@@ -47,14 +47,16 @@ mtl_status mtli_shape_size(mtl_context *context, const mtli_shape *shape, int64_
     }
     int64_t product = 1;
     bool empty = false;
+    /* The sizes beside a 0 count too: loops run over them, and products of some of them are formed. */
     for (int32_t i = 0; i < shape->ndim; i++) {
         if (shape->dims[i] < 0) {
             return mtli_fail(context, MTL_ERROR_ARGUMENT, "shape[%d] = %" PRId64 " is negative", i, shape->dims[i]);
         }
         empty = empty || shape->dims[i] == 0;
     }
-    for (int32_t i = 0; i < shape->ndim && !empty; i++) {
-        if (!mtli_mul_i64(product, shape->dims[i], &product)) {
+    for (int32_t i = 0; i < shape->ndim; i++) {
+        int64_t dim = shape->dims[i] == 0 ? 1 : shape->dims[i];
+        if (!mtli_mul_i64(product, dim, &product) || (empty && product > INT32_MAX)) {
             return mtli_fail(context, MTL_ERROR_LIMIT, "the size of shape %s overflows", mtli_shape_text(shape, text));
         }
     }

@@ -57,7 +57,7 @@ mtl_status mtli_dataset_create(mtli_source *source, mtl_dataset **out);
 /** A row's text, borrowed until the next read from the same source. 0 <= row < rows. */
 mtl_status mtli_dataset_read(mtl_dataset *dataset, int64_t row, const char **text, size_t *size);
 
-/** A table in the form of AG News, whose number of columns the first line tells. */
+/** A table; with ag_news in that form, where the first line tells the number of columns and so which of them are text. */
 mtl_status mtli_table_open(mtl_context *context, const char *path, const mtl_table_options *options, bool ag_news,
                            mtl_dataset **out);
 

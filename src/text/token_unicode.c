@@ -69,7 +69,7 @@ static void gather_word(const mtli_token_run *run, size_t *at, bool symbol, unic
             continue;
         }
         if (class == MTLI_CHAR_APOSTROPHE && !symbol && class_behind(run, *at + size) == MTLI_CHAR_WORD) {
-            append_folded(out, fold ? '\'' : codepoint, fold); /* the curly one is the same unicode_word */
+            append_folded(out, fold ? '\'' : codepoint, fold); /* the curly one makes the same word */
         } else if (class == MTLI_CHAR_MARK || (class == MTLI_CHAR_WORD && !symbol)) {
             append_folded(out, codepoint, fold);
         } else {

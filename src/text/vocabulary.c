@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The vocabulary: life, look-up, id_sink. */
+ * The vocabulary: life, look-up, texts to ids. */
 #include "text/vocabulary.h"
 
 static mtl_status add_special(mtl_vocabulary *vocabulary)

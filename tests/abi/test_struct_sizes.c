@@ -31,7 +31,7 @@ _Static_assert(IS_64 || IS_32_ALIGNED_4 || IS_32_ALIGNED_8, "a machine whose siz
     _Static_assert(offsetof(type, last) + sizeof(((type *)0)->last) == sizeof(type), "padding behind " #type "." #last);
 
 PIN(mtl_save_options, num_metadata, 40, 24, 24)
-PIN(mtl_load_options, allow_extra, 24, 16, 16)
+PIN(mtl_load_options, reserved0, 32, 24, 24)
 PIN(mtl_allocator, release, 32, 16, 16)
 PIN(mtl_context_options, debug_handles, 80, 56, 56)
 PIN(mtl_memory_info, allocations, 32, 32, 32)

@@ -168,7 +168,7 @@ static void wrong_tensors_are_refused(void **state)
     assert_ok(context, mtl_metrics_add(f.metrics, real, whole));
     mtl_metrics *metrics = NULL;
     assert_fails(context, mtl_metrics_create(context, 1, &metrics), MTL_ERROR_ARGUMENT, "classes = 1");
-    assert_fails(context, mtl_metrics_create(context, 65537, &metrics), MTL_ERROR_ARGUMENT, "classes = 65537");
+    assert_fails(context, mtl_metrics_create(context, 4097, &metrics), MTL_ERROR_ARGUMENT, "classes = 4097");
     assert_fails(context, mtl_metrics_create(context, 2, NULL), MTL_ERROR_ARGUMENT, "out");
     assert_int_equal(mtl_metrics_create(NULL, 2, &metrics), MTL_ERROR_ARGUMENT);
     assert_null(metrics);

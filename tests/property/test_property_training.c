@@ -4,6 +4,7 @@
 #include "support.h"
 #include "two_tasks.h"
 
+#include <fenv.h>
 #include <math.h>
 
 enum { MOST_VALUES = 1024 };
@@ -376,9 +377,33 @@ static void gradient_descent_reaches_the_closed_form(void **state)
     mtl_context_release(context);
 }
 
+/* The kernels run in one floating-point mode, whatever the host's is; the host finds its own again. */
+static void the_rounding_mode_of_the_host_does_not_matter(void **state)
+{
+    (void)state;
+    double nearest[MOST_VALUES];
+    double upward[MOST_VALUES];
+    mtl_context *context = context_with(2, MTL_GEMM_BUILTIN, 0);
+    two_tasks tasks;
+    assert_ok(context, two_tasks_create(context, NULL, TWO_TASKS_SGD, &tasks));
+    assert_ok(context, two_tasks_backward(&tasks));
+    assert_ok(context, two_tasks_gradient(&tasks, tasks.gradients, nearest));
+    assert_int_equal(fesetround(FE_UPWARD), 0);
+    mtl_status status = two_tasks_backward(&tasks);
+    int after = fegetround();
+    fesetround(FE_TONEAREST);
+    assert_ok(context, status);
+    assert_int_equal(after, FE_UPWARD);
+    assert_ok(context, two_tasks_gradient(&tasks, tasks.gradients, upward));
+    assert_memory_equal(nearest, upward, (size_t)two_tasks_size(&tasks) * sizeof nearest[0]);
+    two_tasks_destroy(&tasks);
+    mtl_context_release(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_rounding_mode_of_the_host_does_not_matter),
         cmocka_unit_test(the_scale_of_losses_scales_gradients),
         cmocka_unit_test(a_task_of_weight_zero_is_left_out),
         cmocka_unit_test(the_order_of_rows_does_not_matter),

@@ -51,7 +51,7 @@ static void a_size_may_be_zero(void **state)
 {
     (void)state;
     mtl_context *context = test_context();
-    const int64_t shapes[][3] = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {INT64_MAX, INT64_MAX, 0}};
+    const int64_t shapes[][3] = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {INT32_MAX, 1, 0}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         mtl_tensor *tensor = make(context, MTL_FLOAT32, 3, shapes[i]);
         assert_int_equal(mtl_tensor_size(tensor), 0);
@@ -63,6 +63,12 @@ static void a_size_may_be_zero(void **state)
         double value;
         assert_fails(context, mtl_tensor_item(tensor, &value), MTL_ERROR_SHAPE, "one element");
         mtl_tensor_release(tensor);
+    }
+    /* Loops run over the sizes beside the 0: they have a limit too. */
+    const int64_t endless[2][3] = {{INT64_MAX, INT64_MAX, 0}, {0, (int64_t)1 << 40, 1}};
+    for (size_t i = 0; i < 2; i++) {
+        mtl_tensor *tensor = NULL;
+        assert_fails(context, mtl_tensor_create(context, MTL_FLOAT32, 3, endless[i], &tensor), MTL_ERROR_LIMIT, "shape");
     }
     mtl_context_release(context);
 }
