@@ -12,6 +12,9 @@
  *  **Memory.** The tape takes memory in large pieces and keeps it: the second step of the same size makes no call to the
  *  allocator.
  *
+ *  **Between forward and backward** the host may write to integer tensors (labels, ids): recorded operations keep what
+ *  they have checked. Real tensors and parameters are read again in the backward pass: change them after it.
+ *
  *  **Threads.** As the context.
  */
 #ifndef MTL_TAPE_H
