@@ -41,8 +41,8 @@ static mtl_status init_block(mtl_gradients *gradients, mtli_gradient_block *bloc
             return status;
         }
         if (!parameters->list[i].row_sparse) {
-            gradients->dense_size += mtli_round_up((size_t)parameters->list[i].tensor.size,
-                                                   MTLI_ALIGNMENT / sizeof(mtli_real));
+            gradients->dense_size +=
+                mtli_round_up((size_t)parameters->list[i].tensor.size, MTLI_ALIGNMENT / sizeof(mtli_real));
         }
     }
     return MTL_OK;

@@ -20,7 +20,7 @@ typedef enum mtli_gradient_state {
 typedef struct mtli_gradient_entry {
     const mtl_tensor *parameter;
     mtli_gradient_state state;
-    bool pending; /* inside mtl_gradients_add(): untouched before */
+    bool pending;       /* inside mtl_gradients_add(): untouched before */
     mtli_real *dense;   /* parameter->size values: in the set's block, or own memory (row-sparse, made when needed) */
     int32_t *rows;      /* num_rows */
     mtli_real *values;  /* [num_rows, width] */

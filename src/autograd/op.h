@@ -32,8 +32,9 @@ enum {
     MTLI_MAX_INPUTS = 64,
 
     /* flags */
-    MTLI_OP_ROW_SEPARABLE = 1 /* a row (ragged: a sequence) of the output depends only on that row of the inputs that are
-                                 not parameters: one sweep can serve tasks that label disjoint rows */
+    /* A row (ragged: a sequence) of the output depends only on that row of the inputs that are not parameters: one sweep can
+     * serve tasks that label disjoint rows. */
+    MTLI_OP_ROW_SEPARABLE = 1
 };
 
 /** Contracts:
@@ -47,9 +48,9 @@ enum {
  *    run over the same activations. It fails for want of memory only.
  *  Both run in flush-to-zero mode. */
 struct mtli_op {
-    const char *name;                /* of the public function: "mtl_linear" */
-    const char *const *input_names;  /* of its tensor arguments, for messages; the last one stands for all that follow */
-    uint64_t optional_inputs;        /* bit i: input i may be NULL */
+    const char *name;               /* of the public function: "mtl_linear" */
+    const char *const *input_names; /* of its tensor arguments, for messages; the last one stands for all that follow */
+    uint64_t optional_inputs;       /* bit i: input i may be NULL */
     uint32_t flags;
     mtl_status (*infer)(const mtli_call *call, mtli_shape *shape);
     mtl_status (*forward)(mtli_call *call);

@@ -60,8 +60,9 @@ mtl_status mtl_tape_create(mtl_context *context, const mtl_tape_options *options
     init_error_tensor(tape);
     if (known.initial_bytes > SIZE_MAX / 2 ||
         (known.initial_bytes > 0 && !mtli_arena_take(&tape->arena, (size_t)known.initial_bytes))) {
-        status = context->status != MTL_OK ? context->status
-                                           : mtli_fail(context, MTL_ERROR_LIMIT, "initial_bytes does not fit in memory");
+        status = context->status != MTL_OK
+                     ? context->status
+                     : mtli_fail(context, MTL_ERROR_LIMIT, "initial_bytes does not fit in memory");
         mtl_tape_destroy(tape);
         return status;
     }
@@ -219,8 +220,7 @@ static mtl_status check_input(const mtli_call *call, int32_t index)
     mtl_context *context = call->tape->context;
     if (!input) {
         bool optional = index < MTLI_MAX_INPUTS && (call->op->optional_inputs >> index & 1) != 0;
-        return optional ? MTL_OK
-                        : mtli_fail(context, MTL_ERROR_ARGUMENT, "%s is NULL", mtli_input_name(call, index));
+        return optional ? MTL_OK : mtli_fail(context, MTL_ERROR_ARGUMENT, "%s is NULL", mtli_input_name(call, index));
     }
     bool result = input->kind == MTLI_TENSOR_TAPE || input->kind == MTLI_TENSOR_ERROR;
     if (result && !mtli_tape_owns(call->tape, input)) {

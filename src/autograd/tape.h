@@ -52,7 +52,6 @@ struct mtl_tape {
 /** Records an error as the tape's, if it is the first. */
 mtl_tensor *mtli_tape_fail(mtl_tape *tape, mtl_status status);
 
-
 /** Whether a tensor is a result of this tape since its last reset. */
 bool mtli_tape_owns(const mtl_tape *tape, const mtl_tensor *tensor);
 

@@ -45,8 +45,8 @@ static mtl_status import_allocator(mtl_context *reporter, const mtl_allocator *g
 static mtl_status check_range(mtl_context *reporter, const char *name, int32_t value, int32_t least, int32_t most)
 {
     return value >= least && value <= most ? MTL_OK
-                                           : mtli_fail(reporter, MTL_ERROR_ARGUMENT, "options->%s = %d is not in [%d, %d]",
-                                                       name, value, least, most);
+                                           : mtli_fail(reporter, MTL_ERROR_ARGUMENT,
+                                                       "options->%s = %d is not in [%d, %d]", name, value, least, most);
 }
 
 static mtl_status check_context_options(mtl_context *reporter, const mtl_context_options *options)
@@ -63,8 +63,9 @@ static mtl_status check_context_options(mtl_context *reporter, const mtl_context
                            options->isa, mtli_isa_best());
     }
     if (status == MTL_OK && options->max_bytes > 0 && options->max_bytes < sizeof(mtl_context)) {
-        status = mtli_fail(reporter, MTL_ERROR_MEMORY,
-                           "options->max_bytes = %" PRIu64 " is less than the context itself takes", options->max_bytes);
+        status =
+            mtli_fail(reporter, MTL_ERROR_MEMORY,
+                      "options->max_bytes = %" PRIu64 " is less than the context itself takes", options->max_bytes);
     }
     return status;
 }
@@ -225,7 +226,8 @@ mtl_status mtli_fail_callback(mtl_context *context, const char *function, mtl_st
     if (!is_known(status)) {
         return mtli_fail(context, MTL_ERROR_CANCELLED, "%s returned the unknown status %d", what, (int)status);
     }
-    return mtli_fail(context, status, "%s returned %s%s%s", what, mtl_status_name(status), reason[0] ? ": " : "", reason);
+    return mtli_fail(context, status, "%s returned %s%s%s", what, mtl_status_name(status), reason[0] ? ": " : "",
+                     reason);
 }
 
 void mtli_log(mtl_context *context, int32_t level, const char *format, ...)

@@ -18,8 +18,8 @@ void *mtli_allocate(mtl_context *context, size_t size)
 {
     size_t real_size = size ? size : 1;
     uint64_t before = atomic_fetch_add_explicit(&context->bytes, real_size, memory_order_relaxed);
-    bool allowed = context->max_bytes == 0 ||
-                   (before <= context->max_bytes && real_size <= context->max_bytes - before);
+    bool allowed =
+        context->max_bytes == 0 || (before <= context->max_bytes && real_size <= context->max_bytes - before);
     void *pointer = NULL;
     if (allowed) {
         atomic_fetch_add_explicit(&context->allocations, 1, memory_order_relaxed);

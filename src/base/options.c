@@ -43,7 +43,7 @@ mtl_status mtli_import_options(mtl_context *context, const char *name, void *kno
 
 mtl_status mtli_check_reserved(mtl_context *context, int32_t reserved0)
 {
-    return reserved0 == 0 ? MTL_OK
-                          : mtli_fail(context, MTL_ERROR_UNSUPPORTED, "options->reserved0 = %" PRId32 " is not 0",
-                                      reserved0);
+    return reserved0 == 0
+               ? MTL_OK
+               : mtli_fail(context, MTL_ERROR_UNSUPPORTED, "options->reserved0 = %" PRId32 " is not 0", reserved0);
 }

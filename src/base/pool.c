@@ -11,17 +11,17 @@
 
 struct mtli_pool {
     pthread_mutex_t mutex;
-    pthread_cond_t work;  /* a loop has begun, or the end has come */
-    pthread_cond_t done;  /* the last worker has left the loop */
-    uint64_t generation;  /* number of the loop */
-    int32_t busy;         /* workers inside the loop */
+    pthread_cond_t work; /* a loop has begun, or the end has come */
+    pthread_cond_t done; /* the last worker has left the loop */
+    uint64_t generation; /* number of the loop */
+    int32_t busy;        /* workers inside the loop */
     bool stopping;
     mtl_parallel_body body;
     void *argument;
     int32_t count;
     atomic_int next;
-    int32_t num_workers;  /* that run */
-    int32_t capacity;     /* of workers */
+    int32_t num_workers; /* that run */
+    int32_t capacity;    /* of workers */
     pthread_t workers[];
 };
 
@@ -75,8 +75,7 @@ static void start_workers(mtli_pool *pool, int32_t wanted)
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (pool->num_workers < wanted &&
-           pthread_create(&pool->workers[pool->num_workers], NULL, work, pool) == 0) {
+    while (pool->num_workers < wanted && pthread_create(&pool->workers[pool->num_workers], NULL, work, pool) == 0) {
         pool->num_workers++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

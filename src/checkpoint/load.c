@@ -19,7 +19,7 @@ static bool same_entry_shape(const mtli_safetensors *file, const mtli_safetensor
 }
 
 static mtl_status fail_entry_shape(const mtli_safetensors *file, const mtli_safetensors_entry *entry,
-                             const mtl_tensor *tensor)
+                                   const mtl_tensor *tensor)
 {
     char wanted[MTLI_SHAPE_TEXT];
     char found[MTLI_SHAPE_TEXT];

@@ -77,8 +77,8 @@ static mtl_status make_within_budget(module_maker make, const mtl_checkpoint *ch
 {
     mtl_context *context = checkpoint->context;
     uint64_t usual = context->max_bytes;
-    uint64_t limit = atomic_load_explicit(&context->bytes, memory_order_relaxed) +
-                     memory_for_module(checkpoint->file, name);
+    uint64_t limit =
+        atomic_load_explicit(&context->bytes, memory_order_relaxed) + memory_for_module(checkpoint->file, name);
     bool tighter = usual == 0 || limit < usual;
     context->max_bytes = tighter ? limit : usual;
     context->limit_reached = false;

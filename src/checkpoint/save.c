@@ -44,8 +44,8 @@ static mtl_status add_pair(save_state *state, const char *key, const char *value
         return state->context->status;
     }
     void *pairs = state->pairs;
-    mtl_status status = mtli_reserve(state->context, &pairs, &state->capacity, state->count + 1,
-                                     sizeof state->pairs[0]);
+    mtl_status status =
+        mtli_reserve(state->context, &pairs, &state->capacity, state->count + 1, sizeof state->pairs[0]);
     state->pairs = pairs;
     if (status == MTL_OK) {
         state->pairs[state->count++] = (mtli_safetensors_pair){key, value};

@@ -20,8 +20,8 @@ struct mtli_atomic_file {
     char *temporary;
     int descriptor;
     bool created; /* the temporary is there */
-    int folder; /* -1: may be written to but not read, so it cannot be synced */
-    int error;  /* of the first write that failed */
+    int folder;   /* -1: may be written to but not read, so it cannot be synced */
+    int error;    /* of the first write that failed */
     size_t used;
     unsigned char buffer[WRITE_BUFFER_SIZE];
 };

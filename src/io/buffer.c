@@ -15,8 +15,8 @@ static bool grow_buffer(mtli_buffer *buffer, size_t size)
         return false;
     }
     if (!mtli_add_size(buffer->size, size, &needed)) {
-        buffer->status = mtli_fail(buffer->context, MTL_ERROR_LIMIT, "%zu + %zu bytes do not fit in memory",
-                                   buffer->size, size);
+        buffer->status =
+            mtli_fail(buffer->context, MTL_ERROR_LIMIT, "%zu + %zu bytes do not fit in memory", buffer->size, size);
         return false;
     }
     void *data = buffer->data;

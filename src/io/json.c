@@ -11,7 +11,7 @@ enum {
     BEFORE_VALUE,
     AFTER_ARRAY_OPEN,  /* a value or ']' */
     AFTER_OBJECT_OPEN, /* a key or '}' */
-    AFTER_VALUE, /* ',' or the end of what encloses it */
+    AFTER_VALUE,       /* ',' or the end of what encloses it */
     AFTER_ALL
 };
 

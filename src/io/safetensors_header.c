@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "io/heapsort.h"
 #include "io/json.h"
 #include "io/safetensors.h"
-#include "io/heapsort.h"
 #include "io/utf8.h"
 
 typedef struct header_parser {

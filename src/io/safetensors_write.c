@@ -35,8 +35,8 @@ static mtl_status check_pairs(mtl_context *context, const mtli_safetensors_pair 
     for (size_t i = 0; i < count; i++) {
         mtl_status status = check_utf8(context, "the metadata key", pairs[i].key);
         if (status == MTL_OK && !mtli_utf8_check(pairs[i].value, strlen(pairs[i].value))) {
-            status = mtli_fail(context, MTL_ERROR_ARGUMENT, "the value of metadata '%.100s' is not UTF-8",
-                               pairs[i].key);
+            status =
+                mtli_fail(context, MTL_ERROR_ARGUMENT, "the value of metadata '%.100s' is not UTF-8", pairs[i].key);
         }
         for (size_t j = 0; j < i && status == MTL_OK; j++) {
             if (strcmp(pairs[i].key, pairs[j].key) == 0) {
@@ -118,7 +118,7 @@ static void put_metadata(mtli_buffer *buffer, const mtli_safetensors_pair *pairs
 }
 
 static void put_safetensors_header(mtli_buffer *buffer, const tensor_list *list, const mtli_safetensors_pair *pairs,
-                       size_t num_pairs)
+                                   size_t num_pairs)
 {
     int64_t begin = 0;
     bool first = true;

@@ -8,7 +8,8 @@
 
 #include "base/isa.h"
 
-_Static_assert(MTL_ISA_AVX2 - MTL_ISA_BASELINE == MTLI_LEVEL_AVX2 && MTL_ISA_AVX512 - MTL_ISA_BASELINE == MTLI_LEVEL_AVX512,
+_Static_assert(MTL_ISA_AVX2 - MTL_ISA_BASELINE == MTLI_LEVEL_AVX2 &&
+                   MTL_ISA_AVX512 - MTL_ISA_BASELINE == MTLI_LEVEL_AVX512,
                "levels follow the public ones");
 
 int mtli_kernels_best_level(void)

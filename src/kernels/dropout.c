@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-    PHILOX_LANES = 16,                 /* counters at a time; the inner loops become vectors */
-    PHILOX_WORDS = 4 * PHILOX_LANES    /* elements at a time */
+    PHILOX_LANES = 16,              /* counters at a time; the inner loops become vectors */
+    PHILOX_WORDS = 4 * PHILOX_LANES /* elements at a time */
 };
 
 mtli_dropout mtli_dropout_make(uint64_t seed, uint64_t stream, double probability)

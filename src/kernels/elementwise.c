@@ -4,8 +4,8 @@
 
 enum { GELU_BLOCK = 256 }; /* elements at a time, in the first-level cache */
 
-#define GELU_SQRT_HALF ((mtli_real)0.70710678118654752440)       /* 1 / √2 */
-#define GELU_DENSITY ((mtli_real)0.39894228040143267794)         /* 1 / √(2π) */
+#define GELU_SQRT_HALF ((mtli_real)0.70710678118654752440) /* 1 / √2 */
+#define GELU_DENSITY ((mtli_real)0.39894228040143267794)   /* 1 / √(2π) */
 
 /* for all i: y[i] = expression, or y[i] += expression */
 #define SET_EACH(n, y, accumulate, expression) \

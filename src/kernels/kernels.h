@@ -70,7 +70,7 @@ typedef struct mtli_lstm_backward {
     const mtli_real *dh_last;
     mtli_real *dgates; /* out, N * W in gate layout: gradient of the gates before activation */
     mtli_real *dx;     /* out [N, E], or NULL: not wanted */
-    mtli_real *work; /* lstm_backward_work(B, H) reals, one buffer for all parts, need not be set */
+    mtli_real *work;   /* lstm_backward_work(B, H) reals, one buffer for all parts, need not be set */
 } mtli_lstm_backward;
 
 typedef struct mtli_lstm_weights {
@@ -103,11 +103,9 @@ typedef struct mtli_kernels {
      * transposed_a. lda, ldb and ldc are the lengths of a stored row. accumulate: 0 overwrites C, 1
      * adds to it. The sum over k is taken in chunks of 256, added in order. */
     int64_t (*gemm_packed_size)(int64_t k, int64_t n); /* in reals */
-    void (*gemm_pack_b)(int transposed_b, int64_t k, int64_t n, const mtli_real *b, int64_t ldb,
-                        mtli_real *packed);
-    void (*gemm_packed)(int transposed_a, int64_t row_begin, int64_t row_end, int64_t n, int64_t k,
-                        const mtli_real *a, int64_t lda, const mtli_real *packed, mtli_real *c,
-                        int64_t ldc, int accumulate);
+    void (*gemm_pack_b)(int transposed_b, int64_t k, int64_t n, const mtli_real *b, int64_t ldb, mtli_real *packed);
+    void (*gemm_packed)(int transposed_a, int64_t row_begin, int64_t row_end, int64_t n, int64_t k, const mtli_real *a,
+                        int64_t lda, const mtli_real *packed, mtli_real *c, int64_t ldc, int accumulate);
 
     /* One LSTM layer in one direction from a zero state; PyTorch's layouts and gate order i, f, g,
      * o. The gates of N tokens take N * W reals, W = lstm_gate_width(H), in gate layout:
@@ -120,16 +118,15 @@ typedef struct mtli_kernels {
     int64_t (*lstm_backward_work)(int64_t sequences, int64_t hidden);    /* in reals */
 
     /* Once per change of the weights. w_ih [4H, E], w_hh [4H, H]; each bias [4H] or NULL. */
-    void (*lstm_pack_forward)(int64_t input, int64_t hidden, const mtli_real *w_ih,
-                              const mtli_real *w_hh, const mtli_real *bias_ih,
-                              const mtli_real *bias_hh, mtli_real *packed);
-    void (*lstm_pack_backward)(int64_t input, int64_t hidden, const mtli_real *w_ih,
-                               const mtli_real *w_hh, mtli_real *packed);
+    void (*lstm_pack_forward)(int64_t input, int64_t hidden, const mtli_real *w_ih, const mtli_real *w_hh,
+                              const mtli_real *bias_ih, const mtli_real *bias_hh, mtli_real *packed);
+    void (*lstm_pack_backward)(int64_t input, int64_t hidden, const mtli_real *w_ih, const mtli_real *w_hh,
+                               mtli_real *packed);
 
     /* projected[r, :] = bias + W_ih x[r, :] as rows of W reals, for rows [row_begin, row_end) of x
      * [*, E]: for callers that multiply each distinct token once. */
-    void (*lstm_project)(int64_t input, int64_t hidden, const mtli_real *packed, int64_t row_begin,
-                         int64_t row_end, const mtli_real *x, mtli_real *projected);
+    void (*lstm_project)(int64_t input, int64_t hidden, const mtli_real *packed, int64_t row_begin, int64_t row_end,
+                         const mtli_real *x, mtli_real *projected);
     /* gates, c and h of the sequences of a part. */
     void (*lstm_forward)(const mtli_lstm_forward *args, mtli_part part);
     /* dgates and dx of the sequences of a part. */
@@ -138,18 +135,15 @@ typedef struct mtli_kernels {
      * layout of `rows` tokens; token n is an occurrence of row_of_token[n]. Then
      * lstm_input_gradient and lstm_weight_gradient multiply each distinct token once (dw_ih only,
      * with a shape of one step of `rows` tokens). */
-    void (*lstm_sum_gates)(int64_t tokens, int64_t rows, const int32_t *row_of_token,
-                           const mtli_real *dgates, mtli_real *sums, int64_t panel_begin,
-                           int64_t panel_end);
+    void (*lstm_sum_gates)(int64_t tokens, int64_t rows, const int32_t *row_of_token, const mtli_real *dgates,
+                           mtli_real *sums, int64_t panel_begin, int64_t panel_end);
     /* dx[r, :] = W_ih^T dgates of r, for rows [row_begin, row_end) of dgates in gate layout of
      * `rows` tokens: what lstm_backward writes to dx. packed from lstm_pack_backward. */
-    void (*lstm_input_gradient)(int64_t input, int64_t hidden, const mtli_real *packed,
-                                int64_t row_begin, int64_t row_end, int64_t rows,
-                                const mtli_real *dgates, mtli_real *dx);
+    void (*lstm_input_gradient)(int64_t input, int64_t hidden, const mtli_real *packed, int64_t row_begin,
+                                int64_t row_end, int64_t rows, const mtli_real *dgates, mtli_real *dx);
     /* dw_ih, dw_hh and db of the hidden units of panels [panel_begin, panel_end), 0 <= . <=
      * lstm_panels(H). Tokens are summed in fixed chunks of 128, added in order. */
-    void (*lstm_weight_gradient)(const mtli_lstm_weights *args, int64_t panel_begin,
-                                 int64_t panel_end);
+    void (*lstm_weight_gradient)(const mtli_lstm_weights *args, int64_t panel_begin, int64_t panel_end);
 } mtli_kernels;
 
 /* The best level of this machine. Asks the processor on every call: keep the answer. */

@@ -10,7 +10,7 @@
 /** What the losses of this file are functions of. */
 typedef struct mtli_pairs {
     const mtli_kernels *kernels;
-    const mtli_real *values;  /* predictions or logits */
+    const mtli_real *values; /* predictions or logits */
     const mtli_real *targets;
     const mtli_real *weights; /* binary: of positives, repeated every `features` elements; NULL: ones */
     int64_t features;

@@ -9,9 +9,8 @@ double mtli_ref_sigmoid(double x)
     return 1.0 / (1.0 + exp(-x));
 }
 
-void mtli_ref_gemm(int transposed_a, int transposed_b, int64_t m, int64_t n, int64_t k,
-                   const mtli_real *a, int64_t lda, const mtli_real *b, int64_t ldb, double *c,
-                   int64_t ldc, int accumulate)
+void mtli_ref_gemm(int transposed_a, int transposed_b, int64_t m, int64_t n, int64_t k, const mtli_real *a, int64_t lda,
+                   const mtli_real *b, int64_t ldb, double *c, int64_t ldc, int accumulate)
 {
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = 0; j < n; j++) {
@@ -36,8 +35,7 @@ static int64_t previous_token(const mtli_lstm_shape *shape, int64_t step, int64_
 static double preactivation(const mtli_ref_lstm *l, int64_t token, int64_t previous, int64_t g)
 {
     int64_t input = l->shape.input, hidden = l->shape.hidden;
-    double sum =
-        (l->bias_ih ? (double)l->bias_ih[g] : 0.0) + (l->bias_hh ? (double)l->bias_hh[g] : 0.0);
+    double sum = (l->bias_ih ? (double)l->bias_ih[g] : 0.0) + (l->bias_hh ? (double)l->bias_hh[g] : 0.0);
     for (int64_t k = 0; k < input; k++)
         sum += (double)l->w_ih[g * input + k] * (double)l->x[token * input + k];
     for (int64_t k = 0; k < hidden && previous >= 0; k++)
@@ -72,8 +70,7 @@ void mtli_ref_lstm_forward(const mtli_ref_lstm *l)
 }
 
 /* Gate gradients of one token; dh is the carried gradient, dc is updated in place. */
-static void backward_cell(const mtli_ref_lstm *l, int64_t token, int64_t previous,
-                          const double *dh_carried, double *dc)
+static void backward_cell(const mtli_ref_lstm *l, int64_t token, int64_t previous, const double *dh_carried, double *dc)
 {
     int64_t hidden = l->shape.hidden;
     const double *gates = l->gates + token * 4 * hidden;
@@ -94,8 +91,7 @@ static void backward_cell(const mtli_ref_lstm *l, int64_t token, int64_t previou
 }
 
 /* out[k] = sum over gates of dgates[g] w[g, k] */
-static void multiply_transposed(int64_t gates, int64_t n, const double *dgates, const mtli_real *w,
-                                double *out)
+static void multiply_transposed(int64_t gates, int64_t n, const double *dgates, const mtli_real *w, double *out)
 {
     for (int64_t k = 0; k < n; k++) {
         out[k] = 0.0;
@@ -121,8 +117,7 @@ void mtli_ref_lstm_backward(const mtli_ref_lstm *l)
             backward_cell(l, token, previous_token(&l->shape, step, s), dh, dc);
             multiply_transposed(4 * hidden, hidden, l->dgates + token * 4 * hidden, l->w_hh, dh);
             if (l->dx)
-                multiply_transposed(4 * hidden, input, l->dgates + token * 4 * hidden, l->w_ih,
-                                    l->dx + token * input);
+                multiply_transposed(4 * hidden, input, l->dgates + token * 4 * hidden, l->w_ih, l->dx + token * input);
         }
     }
 }

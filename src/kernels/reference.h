@@ -9,9 +9,8 @@
 double mtli_ref_sigmoid(double x);
 
 /* C[m, n] (+)= op(A) op(B), as gemm_packed with gemm_pack_b. */
-void mtli_ref_gemm(int transposed_a, int transposed_b, int64_t m, int64_t n, int64_t k,
-                   const mtli_real *a, int64_t lda, const mtli_real *b, int64_t ldb, double *c,
-                   int64_t ldc, int accumulate);
+void mtli_ref_gemm(int transposed_a, int transposed_b, int64_t m, int64_t n, int64_t k, const mtli_real *a, int64_t lda,
+                   const mtli_real *b, int64_t ldb, double *c, int64_t ldc, int accumulate);
 
 /* One layer and direction. Biases, dh, dh_last and dx may be NULL. Gates here are [N, 4H] in
  * PyTorch's order. */

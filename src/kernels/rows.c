@@ -8,8 +8,8 @@
 #include "kernels/reduce.h"
 
 enum {
-    ROW_LANES = 8,   /* partial results, so that the order of addition is fixed and the loop is vectorized */
-    ROW_BLOCK = 512  /* elements at a time, where a row needs a temporary */
+    ROW_LANES = 8,  /* partial results, so that the order of addition is fixed and the loop is vectorized */
+    ROW_BLOCK = 512 /* elements at a time, where a row needs a temporary */
 };
 
 static double add_row_lanes(const double *lane)

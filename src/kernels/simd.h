@@ -37,8 +37,7 @@
 
 typedef mtli_real v_real __attribute__((vector_size(MTLI_VECTOR_BYTES)));
 /* The same with the alignment of its elements, for memory. */
-typedef mtli_real v_real_memory
-    __attribute__((vector_size(MTLI_VECTOR_BYTES), aligned(sizeof(mtli_real)), may_alias));
+typedef mtli_real v_real_memory __attribute__((vector_size(MTLI_VECTOR_BYTES), aligned(sizeof(mtli_real)), may_alias));
 
 MTLI_INLINE v_real v_load(const mtli_real *p)
 {

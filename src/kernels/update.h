@@ -15,13 +15,13 @@ typedef struct mtli_sgd_step {
 
 /** One step of Adam: g += decay w; w -= shrink w; m, v as usual; w -= rate m / (sqrt(v) correction + epsilon). */
 typedef struct mtli_adam_step {
-    mtli_real rate;       /* learning rate / (1 - beta1^t) */
+    mtli_real rate; /* learning rate / (1 - beta1^t) */
     mtli_real beta1;
     mtli_real beta2;
     mtli_real correction; /* 1 / sqrt(1 - beta2^t) */
     mtli_real epsilon;
-    mtli_real decay;      /* Adam's weight decay */
-    mtli_real shrink;     /* AdamW's: learning rate * weight decay */
+    mtli_real decay;  /* Adam's weight decay */
+    mtli_real shrink; /* AdamW's: learning rate * weight decay */
 } mtli_adam_step;
 
 /** w, g, v: n values each; g may be NULL (zeros); v is NULL without momentum. */

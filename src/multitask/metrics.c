@@ -86,7 +86,8 @@ static mtl_status check_tensors(mtl_metrics *metrics, const mtl_tensor *logits, 
     }
     if (logits->shape.ndim != 2 || labels->shape.ndim != 1 || logits->shape.dims[1] != metrics->classes ||
         logits->shape.dims[0] != labels->shape.dims[0]) {
-        return mtli_fail(context, MTL_ERROR_SHAPE, "logits has shape %s, labels has shape %s: expected [rows, %d], [rows]",
+        return mtli_fail(context, MTL_ERROR_SHAPE,
+                         "logits has shape %s, labels has shape %s: expected [rows, %d], [rows]",
                          mtli_shape_text(&logits->shape, a), mtli_shape_text(&labels->shape, b), metrics->classes);
     }
     return MTL_OK;
@@ -157,7 +158,8 @@ mtl_status mtl_metrics_add_loss(mtl_metrics *metrics, double loss, int64_t rows)
         return mtli_fail(metrics->context, MTL_ERROR_ARGUMENT, "rows = %" PRId64 " is less than 1", rows);
     }
     if (rows > INT64_MAX - metrics->loss_rows) {
-        return mtli_fail(metrics->context, MTL_ERROR_ARGUMENT, "rows = %" PRId64 ": with those before it overflows", rows);
+        return mtli_fail(metrics->context, MTL_ERROR_ARGUMENT, "rows = %" PRId64 ": with those before it overflows",
+                         rows);
     }
     metrics->loss_sum += loss * (double)rows;
     metrics->loss_rows += rows;

@@ -75,8 +75,8 @@ mtl_status mtl_objective_share_encoder(mtl_objective *objective, mtl_encoder *en
         }
     }
     void *shared = objective->shared;
-    mtl_status status = mtli_reserve(context, &shared, &objective->shared_capacity,
-                                     (size_t)objective->num_shared + 1, sizeof objective->shared[0]);
+    mtl_status status = mtli_reserve(context, &shared, &objective->shared_capacity, (size_t)objective->num_shared + 1,
+                                     sizeof objective->shared[0]);
     objective->shared = shared;
     if (status == MTL_OK) {
         objective->shared[objective->num_shared++] = mtl_encoder_retain(encoder);
@@ -120,8 +120,7 @@ static mtl_status reserve_task(mtl_objective *objective)
     mtl_context *context = objective->context;
     size_t needed = (size_t)objective->num_tasks + 1;
     void *array = objective->tasks;
-    mtl_status status =
-        mtli_reserve(context, &array, &objective->tasks_capacity, needed, sizeof objective->tasks[0]);
+    mtl_status status = mtli_reserve(context, &array, &objective->tasks_capacity, needed, sizeof objective->tasks[0]);
     objective->tasks = array;
     if (status == MTL_OK) {
         array = objective->seeds;
@@ -224,8 +223,7 @@ static double loss_value(const mtl_tensor *loss)
     return (double)*(const mtli_real *)loss->data;
 }
 
-static mtl_status check_losses(mtl_objective *objective, const mtl_tape *tape, mtl_tensor *const *losses,
-                               int32_t count)
+static mtl_status check_losses(mtl_objective *objective, const mtl_tape *tape, mtl_tensor *const *losses, int32_t count)
 {
     mtl_context *context = objective->context;
     if (tape->status != MTL_OK) {
@@ -252,7 +250,7 @@ static mtl_status check_losses(mtl_objective *objective, const mtl_tape *tape, m
     return MTL_OK;
 }
 
-static mtl_status check_gradients(const mtl_objective *objective, const mtl_gradients *gradients)
+static mtl_status check_gradients_of_model(const mtl_objective *objective, const mtl_gradients *gradients)
 {
     const mtl_model *model = objective->model;
     bool same = gradients->num_blocks == model->num_entries;
@@ -278,7 +276,7 @@ static mtl_status differentiate(mtl_objective *objective, mtl_tape *tape, mtl_te
 {
     mtl_status status = check_losses(objective, tape, losses, count);
     if (status == MTL_OK) {
-        status = check_gradients(objective, gradients);
+        status = check_gradients_of_model(objective, gradients);
     }
     if (status != MTL_OK) {
         return status;

@@ -18,7 +18,7 @@ struct mtl_objective {
     mtl_model *model;
     bool check_finite;
     bool stepping; /* inside mtl_objective_step(): the tasks stand still */
-    double value; /* of the last pass */
+    double value;  /* of the last pass */
     int32_t num_tasks;
     mtli_task *tasks;
     size_t tasks_capacity;

@@ -17,7 +17,7 @@ struct mtl_encoder_call {
     mtl_tensor *inputs;
 };
 
-static mtl_tensor *custom_forward(mtl_encoder *encoder, mtl_tape *tape, mtl_tensor *inputs)
+static mtl_tensor *custom_encoder_forward(mtl_encoder *encoder, mtl_tape *tape, mtl_tensor *inputs)
 {
     if (!tape || tape->status != MTL_OK) {
         return mtli_tape_complain(tape, "mtl_encoder_forward", MTL_ERROR_ARGUMENT, "tape is NULL");
@@ -57,7 +57,7 @@ static void custom_destroy(mtl_encoder *encoder)
 
 static const mtli_encoder_kind custom_kind = {
     .name = MTLI_CUSTOM_KIND,
-    .forward = custom_forward,
+    .forward = custom_encoder_forward,
     .destroy = custom_destroy,
 };
 
@@ -72,7 +72,8 @@ static mtl_status check_spec(mtl_context *context, const mtl_parameter_spec *spe
     const mtl_parameter_spec *spec = &specs[index];
     if (!spec->name || !good_name(spec->name)) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT,
-                         "parameters[%" PRId64 "].name is NULL, empty, or has other characters than letters, digits, '.', "
+                         "parameters[%" PRId64
+                         "].name is NULL, empty, or has other characters than letters, digits, '.', "
                          "'_' and '-'",
                          index);
     }
@@ -88,13 +89,14 @@ static mtl_status check_spec(mtl_context *context, const mtl_parameter_spec *spe
     }
     for (int32_t d = 0; d < spec->ndim; d++) {
         if (spec->shape[d] < 1) {
-            return mtli_fail(context, MTL_ERROR_ARGUMENT, "parameters[%" PRId64 "].shape[%d] = %" PRId64 " is less than 1",
-                             index, d, spec->shape[d]);
+            return mtli_fail(context, MTL_ERROR_ARGUMENT,
+                             "parameters[%" PRId64 "].shape[%d] = %" PRId64 " is less than 1", index, d,
+                             spec->shape[d]);
         }
     }
     if (spec->init < MTL_INIT_ZEROS || spec->init > MTL_INIT_NORMAL || !isfinite(spec->scale)) {
-        return mtli_fail(context, MTL_ERROR_ARGUMENT, "parameters[%" PRId64 "]: init = %d, scale = %g", index, spec->init,
-                         spec->scale);
+        return mtli_fail(context, MTL_ERROR_ARGUMENT, "parameters[%" PRId64 "]: init = %d, scale = %g", index,
+                         spec->init, spec->scale);
     }
     return MTL_OK;
 }
@@ -144,8 +146,7 @@ static mtl_status create_custom(mtl_context *context, const mtl_custom_encoder_o
     return status;
 }
 
-mtl_status mtl_encoder_create_custom(mtl_context *context, const mtl_custom_encoder_options *options,
-                                     mtl_encoder **out)
+mtl_status mtl_encoder_create_custom(mtl_context *context, const mtl_custom_encoder_options *options, mtl_encoder **out)
 {
     if (!context) {
         return MTL_ERROR_ARGUMENT;

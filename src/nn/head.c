@@ -13,7 +13,7 @@ enum { HIDDEN_PARAMETERS = 2 };
 
 const char *const mtli_head_kind_names[3] = {"classifier", "multilabel", "regressor"};
 
-static mtl_status check_options(mtl_context *context, const mtl_head_options *options)
+static mtl_status check_head_options(mtl_context *context, const mtl_head_options *options)
 {
     if (options->hidden_dim < 0 || options->hidden_dim > INT32_MAX) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "hidden_dim = %" PRId64 " is out of range", options->hidden_dim);
@@ -30,10 +30,9 @@ static mtl_status check_options(mtl_context *context, const mtl_head_options *op
 static int32_t specify_linear(mtli_parameter_spec *specs, const char *weight, const char *bias, int64_t in, int64_t out)
 {
     double scale = 1 / sqrt((double)in);
-    specs[0] = (mtli_parameter_spec){
-        .name = weight, .ndim = 2, .dims = {out, in}, .init = MTLI_INIT_UNIFORM, .scale = scale};
-    specs[1] =
-        (mtli_parameter_spec){.name = bias, .ndim = 1, .dims = {out}, .init = MTLI_INIT_UNIFORM, .scale = scale};
+    specs[0] =
+        (mtli_parameter_spec){.name = weight, .ndim = 2, .dims = {out, in}, .init = MTLI_INIT_UNIFORM, .scale = scale};
+    specs[1] = (mtli_parameter_spec){.name = bias, .ndim = 1, .dims = {out}, .init = MTLI_INIT_UNIFORM, .scale = scale};
     return 2;
 }
 
@@ -77,7 +76,7 @@ static mtl_status create_checked(mtl_context *context, int32_t kind, int64_t in_
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "a %s with %" PRId64 " outputs: it needs at least %" PRId64,
                          mtli_head_kind_names[kind], output_dim, least);
     }
-    mtl_status status = check_options(context, options);
+    mtl_status status = check_head_options(context, options);
     return status == MTL_OK ? build(context, kind, in_dim, output_dim, options, out) : status;
 }
 

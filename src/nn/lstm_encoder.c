@@ -37,7 +37,7 @@ static mtl_status check_size(mtl_context *context, const char *name, int64_t val
     return MTL_OK;
 }
 
-static mtl_status check_options(mtl_context *context, const mtl_lstm_options *options)
+static mtl_status check_lstm_options(mtl_context *context, const mtl_lstm_options *options)
 {
     mtl_status status = mtli_check_reserved(context, options->reserved0);
     if (status == MTL_OK) {
@@ -106,8 +106,8 @@ static void open_forget_gates(mtl_encoder *encoder, const mtl_lstm_options *opti
 }
 
 /* Without dropout between them, embedding and first layer are one operation, which multiplies each distinct token once. */
-static mtl_tensor *run_layers(mtl_tape *tape, const mtl_lstm_options *options, mtl_tensor *table, mtl_tensor *ids,
-                              const mtl_lstm_weights *weights)
+static mtl_tensor *run_encoder_layers(mtl_tape *tape, const mtl_lstm_options *options, mtl_tensor *table,
+                                      mtl_tensor *ids, const mtl_lstm_weights *weights)
 {
     if (options->embedding_dropout == 0 || (tape && tape->mode == MTL_TAPE_INFER)) {
         return mtli_lstm_of_tokens(tape, table, ids, weights, options->num_layers, options->bidirectional,
@@ -126,7 +126,7 @@ static mtl_tensor *lstm_encoder_forward(mtl_encoder *encoder, mtl_tape *tape, mt
         mtli_parameter *first = &list[1 + cell * WEIGHTS_PER_CELL];
         weights[cell] = (mtl_lstm_weights){&first[0].tensor, &first[1].tensor, &first[2].tensor, &first[3].tensor};
     }
-    mtl_tensor *x = run_layers(tape, options, &list[0].tensor, inputs, weights);
+    mtl_tensor *x = run_encoder_layers(tape, options, &list[0].tensor, inputs, weights);
     switch (options->pooling) {
     case MTL_POOLING_MEAN:
         x = mtl_sequence_mean(tape, x);
@@ -220,7 +220,7 @@ static const mtli_encoder_kind lstm_kind = {
 
 mtl_status mtli_lstm_encoder_create(mtl_context *context, const mtl_lstm_options *options, mtl_encoder **out)
 {
-    mtl_status status = check_options(context, options);
+    mtl_status status = check_lstm_options(context, options);
     if (status != MTL_OK) {
         return status;
     }

@@ -107,7 +107,7 @@ static mtl_status make_names(mtl_context *context, mtli_model_entry *entry)
     return MTL_OK;
 }
 
-static mtl_status add_entry(mtl_model *model, const char *name, mtl_encoder *encoder, mtl_head *head)
+static mtl_status add_module(mtl_model *model, const char *name, mtl_encoder *encoder, mtl_head *head)
 {
     mtl_context *context = model->context;
     mtli_parameters *parameters = encoder ? encoder->parameters : head->parameters;
@@ -126,8 +126,8 @@ static mtl_status add_entry(mtl_model *model, const char *name, mtl_encoder *enc
     }
     void *entries = model->entries;
     if (status == MTL_OK) {
-        status = mtli_reserve(context, &entries, &model->capacity, (size_t)model->num_entries + 1,
-                              sizeof model->entries[0]);
+        status =
+            mtli_reserve(context, &entries, &model->capacity, (size_t)model->num_entries + 1, sizeof model->entries[0]);
         model->entries = entries;
     }
     if (status != MTL_OK) {
@@ -160,7 +160,7 @@ mtl_status mtl_model_add_encoder(mtl_model *model, const char *name, mtl_encoder
     mtli_enter(model->context);
     MTLI_REQUIRE(model->context, name);
     MTLI_REQUIRE(model->context, encoder);
-    return add_entry(model, name, encoder, NULL);
+    return add_module(model, name, encoder, NULL);
 }
 
 mtl_status mtl_model_add_head(mtl_model *model, const char *name, mtl_head *head)
@@ -171,7 +171,7 @@ mtl_status mtl_model_add_head(mtl_model *model, const char *name, mtl_head *head
     mtli_enter(model->context);
     MTLI_REQUIRE(model->context, name);
     MTLI_REQUIRE(model->context, head);
-    return add_entry(model, name, NULL, head);
+    return add_module(model, name, NULL, head);
 }
 
 static mtli_model_entry *find_entry(mtl_model *model, const char *name)

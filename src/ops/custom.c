@@ -9,11 +9,7 @@
 
 #include "autograd/tape.h"
 
-typedef enum custom_step {
-    CUSTOM_SHAPE,
-    CUSTOM_FORWARD,
-    CUSTOM_BACKWARD
-} custom_step;
+typedef enum custom_step { CUSTOM_SHAPE, CUSTOM_FORWARD, CUSTOM_BACKWARD } custom_step;
 
 static const char *const step_names[] = {"shape", "forward", "backward"};
 
@@ -58,15 +54,17 @@ static mtl_status custom_infer(const mtli_call *call, mtli_shape *shape)
     if (status == MTL_OK && !handle.shape_is_set) {
         mtli_enter_function(call->tape->context, call->op->name);
         return mtli_fail(call->tape->context, MTL_ERROR_STATE,
-                         "operation \"%s\": shape returned without a successful mtl_op_call_set_shape()", options->name);
+                         "operation \"%s\": shape returned without a successful mtl_op_call_set_shape()",
+                         options->name);
     }
     return status;
 }
 
-static mtl_status custom_forward(mtli_call *call)
+static mtl_status custom_op_forward(mtli_call *call)
 {
     mtl_op_call handle = {.call = call, .step = CUSTOM_FORWARD};
-    memset(call->output->data, 0, (size_t)call->output->size * sizeof(mtli_real)); /* what the host does not write is 0 */
+    memset(call->output->data, 0,
+           (size_t)call->output->size * sizeof(mtli_real)); /* what the host does not write is 0 */
     return run_step(&handle, options_of(call)->forward);
 }
 
@@ -87,7 +85,7 @@ const mtli_op mtli_op_custom = {
     .name = "mtl_custom_op",
     .input_names = custom_inputs,
     .infer = custom_infer,
-    .forward = custom_forward,
+    .forward = custom_op_forward,
     .backward = custom_backward,
 };
 
@@ -97,7 +95,7 @@ const mtli_op mtli_op_custom_row_separable = {
     .input_names = custom_inputs,
     .flags = MTLI_OP_ROW_SEPARABLE,
     .infer = custom_infer,
-    .forward = custom_forward,
+    .forward = custom_op_forward,
     .backward = custom_backward,
 };
 
@@ -142,7 +140,8 @@ static mtl_status copy_name(mtl_tape *tape, mtl_custom_op_options *known)
     return MTL_OK;
 }
 
-mtl_tensor *mtl_custom_op(mtl_tape *tape, const mtl_custom_op_options *options, mtl_tensor *const *inputs, int32_t count)
+mtl_tensor *mtl_custom_op(mtl_tape *tape, const mtl_custom_op_options *options, mtl_tensor *const *inputs,
+                          int32_t count)
 {
     if (!tape || tape->status != MTL_OK) {
         return mtli_run(tape, &mtli_op_custom, NULL, 0, NULL, 0); /* an error tensor */

@@ -75,7 +75,8 @@ static mtl_status embedding_forward(mtli_call *call)
 {
     mtl_status status = mtli_embedding_check(call, TABLE, IDS);
     if (status == MTL_OK) {
-        mtli_embedding_gather(call, TABLE, mtli_input_int32(call, IDS), call->inputs[IDS]->size, mtli_output_real(call));
+        mtli_embedding_gather(call, TABLE, mtli_input_int32(call, IDS), call->inputs[IDS]->size,
+                              mtli_output_real(call));
     }
     return status;
 }

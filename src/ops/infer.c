@@ -24,9 +24,9 @@ mtl_status mtli_infer_rows(const mtli_call *call, mtli_shape *shape)
     }
     if (status == MTL_OK && mtli_features(call->inputs[0]) == 0) {
         char text[MTLI_SHAPE_TEXT];
-        status = mtli_fail(mtli_call_context(call), MTL_ERROR_SHAPE,
-                           "%s has shape %s: the last size must be at least 1", mtli_input_name(call, 0),
-                           mtli_shape_text(shape, text));
+        status =
+            mtli_fail(mtli_call_context(call), MTL_ERROR_SHAPE, "%s has shape %s: the last size must be at least 1",
+                      mtli_input_name(call, 0), mtli_shape_text(shape, text));
     }
     return status;
 }

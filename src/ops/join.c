@@ -118,8 +118,8 @@ static mtl_tensor *fail_concat(mtl_tape *tape, mtl_tensor *const *inputs, int32_
     if (count < 1) {
         return mtli_tape_fail(tape, mtli_fail(context, MTL_ERROR_ARGUMENT, "count = %d is less than 1", count));
     }
-    return mtli_tape_fail(tape, mtli_fail(context, MTL_ERROR_LIMIT, "count = %d is more than %d", count,
-                                          MTLI_MAX_INPUTS));
+    return mtli_tape_fail(tape,
+                          mtli_fail(context, MTL_ERROR_LIMIT, "count = %d is more than %d", count, MTLI_MAX_INPUTS));
 }
 
 mtl_tensor *mtl_concat(mtl_tape *tape, mtl_tensor *const *inputs, int32_t count)

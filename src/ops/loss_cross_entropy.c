@@ -271,8 +271,7 @@ mtl_tensor *mtl_cross_entropy(mtl_tape *tape, mtl_tensor *logits, mtl_tensor *la
                               const mtl_cross_entropy_options *options)
 {
     mtl_cross_entropy_options known = MTL_CROSS_ENTROPY_OPTIONS_INIT;
-    if (!mtli_tape_stopped(tape) &&
-        !mtli_import_op_options(tape, "mtl_cross_entropy", &known, sizeof known, options)) {
+    if (!mtli_tape_stopped(tape) && !mtli_import_op_options(tape, "mtl_cross_entropy", &known, sizeof known, options)) {
         return &tape->error;
     }
     mtl_tensor *inputs[] = {logits, labels, known.class_weights};

@@ -97,13 +97,30 @@ static mtl_status lstm_tokens_infer(const mtli_call *call, mtli_shape *shape)
 }
 
 static const char *const lstm_inputs[] = {
-    "x", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "reverse weight_ih", "reverse weight_hh", "reverse bias_ih",
-    "reverse bias_hh", NULL,
+    "x",
+    "weight_ih",
+    "weight_hh",
+    "bias_ih",
+    "bias_hh",
+    "reverse weight_ih",
+    "reverse weight_hh",
+    "reverse bias_ih",
+    "reverse bias_hh",
+    NULL,
 };
 
 static const char *const lstm_tokens_inputs[] = {
-    "table", "ids", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "reverse weight_ih", "reverse weight_hh",
-    "reverse bias_ih", "reverse bias_hh", NULL,
+    "table",
+    "ids",
+    "weight_ih",
+    "weight_hh",
+    "bias_ih",
+    "bias_hh",
+    "reverse weight_ih",
+    "reverse weight_hh",
+    "reverse bias_ih",
+    "reverse bias_hh",
+    NULL,
 };
 
 const mtli_op mtli_op_lstm = {

@@ -10,19 +10,19 @@ enum { GRADIENT_ROWS = 96 /* of distinct tokens, in one piece of parallel work *
 typedef struct lstm_backward_pass {
     const mtli_lstm_layer *layer;
     const mtli_real *dy;
-    mtli_real *dx;                          /* of x; NULL: not wanted */
-    bool dx_fresh;                          /* overwrite it */
-    bool input_wanted;                      /* the gradient of x or of the table */
+    mtli_real *dx;     /* of x; NULL: not wanted */
+    bool dx_fresh;     /* overwrite it */
+    bool input_wanted; /* the gradient of x or of the table */
     mtli_lstm_backward args[MTLI_LSTM_DIRECTIONS];
     mtli_real *dh[MTLI_LSTM_DIRECTIONS];
     mtli_real *packed[MTLI_LSTM_DIRECTIONS];
-    mtli_real *sums;                        /* gate gradients of distinct tokens, of one direction */
-    mtli_real *distinct_dx;                 /* [distinct, input] */
+    mtli_real *sums;        /* gate gradients of distinct tokens, of one direction */
+    mtli_real *distinct_dx; /* [distinct, input] */
     /* The direction whose weight gradients are being formed. */
     int32_t direction;
     int32_t weight_pieces;
-    mtli_lstm_weights input_weights;        /* dw_ih of distinct tokens */
-    mtli_lstm_weights weights;              /* all that is not above */
+    mtli_lstm_weights input_weights; /* dw_ih of distinct tokens */
+    mtli_lstm_weights weights;       /* all that is not above */
 } lstm_backward_pass;
 
 static void *scratch_reals(const lstm_backward_pass *pass, int64_t rows, int64_t width)
@@ -35,7 +35,7 @@ static bool is_distinct(const lstm_backward_pass *pass)
     return pass->layer->distinct.count >= 0;
 }
 
-static bool take_direction(lstm_backward_pass *pass, int32_t d)
+static bool take_direction_backward(lstm_backward_pass *pass, int32_t d)
 {
     const mtli_lstm_layer *layer = pass->layer;
     const mtli_lstm_direction *direction = &layer->direction[d];
@@ -54,12 +54,12 @@ static bool take_direction(lstm_backward_pass *pass, int32_t d)
     return args->packed && args->dh && args->dgates && args->work && (args->dx || !dx);
 }
 
-static bool take_all(lstm_backward_pass *pass)
+static bool take_for_backward(lstm_backward_pass *pass)
 {
     const mtli_lstm_layer *layer = pass->layer;
     bool taken = true;
     for (int32_t d = 0; d < layer->attributes.directions && taken; d++) {
-        taken = take_direction(pass, d);
+        taken = take_direction_backward(pass, d);
     }
     if (taken && is_distinct(pass)) {
         pass->sums = scratch_reals(pass, layer->distinct.count, layer->kernels->lstm_gate_width(layer->hidden));
@@ -70,16 +70,15 @@ static bool take_all(lstm_backward_pass *pass)
 }
 
 /* The first `directions` indexes pack weights, the others the gradient of the output. */
-static void prepare_piece(void *argument, int32_t index)
+static void prepare_backward_piece(void *argument, int32_t index)
 {
     const lstm_backward_pass *pass = argument;
     const mtli_lstm_layer *layer = pass->layer;
     int32_t directions = layer->attributes.directions;
     if (index < directions) {
-        layer->kernels->lstm_pack_backward(layer->input, layer->hidden,
-                                           mtli_lstm_weight_data(layer, index, MTLI_LSTM_WEIGHT_IH),
-                                           mtli_lstm_weight_data(layer, index, MTLI_LSTM_WEIGHT_HH),
-                                           pass->packed[index]);
+        layer->kernels->lstm_pack_backward(
+            layer->input, layer->hidden, mtli_lstm_weight_data(layer, index, MTLI_LSTM_WEIGHT_IH),
+            mtli_lstm_weight_data(layer, index, MTLI_LSTM_WEIGHT_HH), pass->packed[index]);
         return;
     }
     index -= directions;
@@ -242,10 +241,10 @@ mtl_status mtli_lstm_layer_backward(const mtli_call *call, mtli_sweep *sweep)
         pass.input_wanted = pass.dx != NULL;
     }
     mtli_real *db = scratch_reals(&pass, 4, pass.layer->hidden);
-    if (!db || !take_all(&pass)) {
+    if (!db || !take_for_backward(&pass)) {
         return context->status;
     }
-    mtli_parallel_for(context, directions * (1 + pass.layer->parts), prepare_piece, &pass);
+    mtli_parallel_for(context, directions * (1 + pass.layer->parts), prepare_backward_piece, &pass);
     mtli_parallel_for(context, directions * pass.layer->parts, backward_piece, &pass);
     if (pass.dx) {
         mtli_parallel_for(context, pass.layer->parts, unpack_piece, &pass);

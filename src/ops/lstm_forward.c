@@ -69,7 +69,7 @@ static void *take_int32(const mtli_lstm_layer *layer, int64_t count)
                 : mtli_tape_scratch(layer->call, (size_t)count, sizeof(int32_t));
 }
 
-static bool take_direction(lstm_forward_pass *pass, int32_t d)
+static bool take_direction_forward(lstm_forward_pass *pass, int32_t d)
 {
     const mtli_lstm_layer *layer = pass->layer;
     mtli_lstm_direction *direction = &pass->layer->direction[d];
@@ -102,20 +102,20 @@ static bool take_projected(lstm_forward_pass *pass)
     bool taken = pass->distinct_x != NULL;
     for (int32_t d = 0; d < layer->attributes.directions && taken; d++) {
         layer->direction[d].x = pass->distinct_x; /* the weight gradient reads it */
-        pass->projected[d] = mtli_tape_scratch(layer->call, (size_t)layer->distinct.count,
-                                               (size_t)width * sizeof(mtli_real));
+        pass->projected[d] =
+            mtli_tape_scratch(layer->call, (size_t)layer->distinct.count, (size_t)width * sizeof(mtli_real));
         taken = pass->projected[d] != NULL;
     }
     pass->project_pieces = (int32_t)((layer->distinct.count + PROJECTED_ROWS - 1) / PROJECTED_ROWS);
     return taken;
 }
 
-static bool take_all(lstm_forward_pass *pass)
+static bool take_for_forward(lstm_forward_pass *pass)
 {
     mtli_lstm_layer *layer = pass->layer;
     bool taken = true;
     for (int32_t d = 0; d < layer->attributes.directions && taken; d++) {
-        taken = take_direction(pass, d);
+        taken = take_direction_forward(pass, d);
     }
     return taken && (layer->distinct.count < 0 || take_projected(pass));
 }
@@ -145,7 +145,7 @@ static void pack_rows(const mtli_lstm_layer *layer, int32_t d, int32_t part)
 }
 
 /* The first `directions` indexes pack weights, the others rows. */
-static void prepare_piece(void *argument, int32_t index)
+static void prepare_forward_piece(void *argument, int32_t index)
 {
     const lstm_forward_pass *pass = argument;
     int32_t directions = pass->layer->attributes.directions;
@@ -207,14 +207,14 @@ mtl_status mtli_lstm_layer_forward(mtli_call *call)
         return status;
     }
     const mtli_lstm_layer *layer = pass.layer;
-    if (!take_all(&pass)) {
+    if (!take_for_forward(&pass)) {
         return context->status;
     }
     int32_t directions = layer->attributes.directions;
     for (int32_t d = 0; d < directions; d++) {
         fill_args(&pass, d);
     }
-    mtli_parallel_for(context, directions * (1 + layer->parts), prepare_piece, &pass);
+    mtli_parallel_for(context, directions * (1 + layer->parts), prepare_forward_piece, &pass);
     if (layer->distinct.count >= 0) {
         mtli_embedding_gather(call, MTLI_LSTM_TABLE, layer->distinct.ids, layer->distinct.count, pass.distinct_x);
         mtli_parallel_for(context, directions * pass.project_pieces, project_piece, &pass);

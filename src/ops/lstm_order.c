@@ -88,7 +88,8 @@ void mtli_lstm_pack(mtli_lstm_view view, int64_t width, const mtli_real *from, i
     }
 }
 
-void mtli_lstm_unpack(mtli_lstm_view view, int64_t width, const mtli_real *from, mtli_real *to, int64_t stride, bool add)
+void mtli_lstm_unpack(mtli_lstm_view view, int64_t width, const mtli_real *from, mtli_real *to, int64_t stride,
+                      bool add)
 {
     for (int64_t t = 0; t < view.order->steps; t++) {
         int64_t active = active_at(view.order, t);

@@ -30,7 +30,8 @@ typedef struct mtli_lstm_view {
 void mtli_lstm_pack(mtli_lstm_view view, int64_t width, const mtli_real *from, int64_t stride, mtli_real *to);
 
 /** The way back: rows of `to` are `stride` apart. Adds where `add` is set. */
-void mtli_lstm_unpack(mtli_lstm_view view, int64_t width, const mtli_real *from, mtli_real *to, int64_t stride, bool add);
+void mtli_lstm_unpack(mtli_lstm_view view, int64_t width, const mtli_real *from, mtli_real *to, int64_t stride,
+                      bool add);
 
 /** to[packed token] = from[row of the token] */
 void mtli_lstm_pack_int32(mtli_lstm_view view, const int32_t *from, int32_t *to);

@@ -7,7 +7,7 @@
 #include "kernels/blas.h"
 
 enum {
-    ROWS_PER_PIECE = 64,       /* of C, in parallel work */
+    ROWS_PER_PIECE = 64,         /* of C, in parallel work */
     SMALL_PRODUCT = 64 * 64 * 64 /* multiplications below which waking threads does not pay */
 };
 
@@ -66,6 +66,7 @@ mtl_status mtli_product(const mtli_call *call, int64_t m, int64_t n, int64_t k, 
         mtli_blas_gemm(a.transposed, b.transposed, m, n, k, a.data, a.stride, b.data, b.stride, c, n, accumulate);
         return MTL_OK;
     }
-    product job = {.kernels = mtli_call_kernels(call), .m = m, .n = n, .k = k, .a = a, .c = c, .accumulate = accumulate};
+    product job = {
+        .kernels = mtli_call_kernels(call), .m = m, .n = n, .k = k, .a = a, .c = c, .accumulate = accumulate};
     return multiply_builtin(call, &job, b);
 }

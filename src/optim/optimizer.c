@@ -192,8 +192,7 @@ static void update_entry(mtl_optimizer *optimizer, mtli_slot_entry *entry, const
 {
     mtli_step step = {.number = optimizer->steps + 1,
                       .rate = mtl_optimizer_learning_rate(optimizer) * entry->rate_scale,
-                      .weight_decay =
-                          entry->weight_decay < 0 ? optimizer->common.weight_decay : entry->weight_decay};
+                      .weight_decay = entry->weight_decay < 0 ? optimizer->common.weight_decay : entry->weight_decay};
     if (entry->rate_scale == 0) {
         return;
     }
@@ -205,7 +204,7 @@ static void update_entry(mtl_optimizer *optimizer, mtli_slot_entry *entry, const
     }
 }
 
-static mtl_status check_gradients(mtl_optimizer *optimizer, const mtl_gradients *gradients)
+static mtl_status check_gradients_of_optimizer(mtl_optimizer *optimizer, const mtl_gradients *gradients)
 {
     bool same = gradients->num_blocks == optimizer->num_blocks;
     for (int32_t i = 0; i < optimizer->num_blocks && same; i++) {
@@ -223,7 +222,7 @@ mtl_status mtl_optimizer_step(mtl_optimizer *optimizer, mtl_gradients *gradients
     mtl_context *context = optimizer->context;
     mtli_enter(context);
     MTLI_REQUIRE(context, gradients);
-    mtl_status status = check_gradients(optimizer, gradients);
+    mtl_status status = check_gradients_of_optimizer(optimizer, gradients);
     if (status != MTL_OK) {
         return status;
     }

@@ -13,7 +13,7 @@ enum { MTLI_MAX_SLOTS = 2 };
 /** One parameter as the optimizer sees it. */
 typedef struct mtli_slot_entry {
     mtl_tensor *parameter;
-    char *name; /* whole name, for patterns */
+    char *name;                       /* whole name, for patterns */
     mtli_real *slots[MTLI_MAX_SLOTS]; /* the rule's state, parameter->size values each */
     double rate_scale;
     double weight_decay; /* negative: the optimizer's */

@@ -6,7 +6,7 @@
 
 bool mtli_pattern_matches(const char *pattern, const char *name)
 {
-    const char *star = NULL;  /* the last '*' seen */
+    const char *star = NULL;   /* the last '*' seen */
     const char *resume = name; /* where that '*' stops matching */
     while (*name) {
         if (*pattern == '*') {

@@ -43,8 +43,9 @@ static mtl_status check_schedule(mtl_context *context, const mtl_schedule_option
     }
     bool falls = schedule->kind == MTL_SCHEDULE_COSINE || schedule->kind == MTL_SCHEDULE_LINEAR;
     if (falls && schedule->total_steps <= schedule->warmup_steps) {
-        return mtli_fail(context, MTL_ERROR_ARGUMENT, "total_steps = %" PRId64 " is not more than warmup_steps = %" PRId64,
-                         schedule->total_steps, schedule->warmup_steps);
+        return mtli_fail(context, MTL_ERROR_ARGUMENT,
+                         "total_steps = %" PRId64 " is not more than warmup_steps = %" PRId64, schedule->total_steps,
+                         schedule->warmup_steps);
     }
     if (falls && !(schedule->final_factor >= 0 && isfinite(schedule->final_factor))) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "final_factor = %g is not a finite number >= 0",

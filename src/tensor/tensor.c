@@ -102,8 +102,9 @@ mtl_status mtl_tensor_create(mtl_context *context, mtl_dtype dtype, int32_t ndim
     }
     mtl_dtype stored;
     if (!mtli_stored_dtype(dtype, &stored)) {
-        return mtli_fail(context, MTL_ERROR_UNSUPPORTED, "dtype = %d (%s) cannot be stored; use MTL_FLOAT32 or MTL_INT32",
-                         (int)dtype, mtli_dtype_name(dtype));
+        return mtli_fail(context, MTL_ERROR_UNSUPPORTED,
+                         "dtype = %d (%s) cannot be stored; use MTL_FLOAT32 or MTL_INT32", (int)dtype,
+                         mtli_dtype_name(dtype));
     }
     mtli_shape wanted = mtli_make_shape(stored, ndim, shape);
     mtl_tensor *tensor = NULL;

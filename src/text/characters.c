@@ -9,8 +9,8 @@ enum { ZERO_WIDTH_SPACE = 0x200B, RIGHT_SINGLE_QUOTE = 0x2019, IOTA_SUBSCRIPT = 
 
 /* How a sequence goes on after its first byte (Unicode 15, table 3-7). */
 typedef struct utf8_form {
-    int length;         /* 0: no sequence begins so */
-    unsigned char low;  /* range of the second byte */
+    int length;        /* 0: no sequence begins so */
+    unsigned char low; /* range of the second byte */
     unsigned char high;
 } utf8_form;
 

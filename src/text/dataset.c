@@ -13,8 +13,7 @@ static size_t label_value_size(const mtli_labels *labels)
     return labels->kind == MTL_LABELS_REAL ? sizeof(double) : sizeof(int32_t);
 }
 
-mtl_status mtli_source_init(mtli_source *source, mtl_context *context, const mtli_source_type *type,
-                            int64_t num_labels)
+mtl_status mtli_source_init(mtli_source *source, mtl_context *context, const mtli_source_type *type, int64_t num_labels)
 {
     source->context = mtl_context_retain(context);
     mtli_refcount_init(&source->refs);
@@ -47,8 +46,8 @@ void mtli_source_release(mtli_source *source)
 mtl_status mtli_source_add_label(mtli_source *source, int64_t column, int64_t row, double value)
 {
     mtli_labels *labels = &source->labels[column];
-    mtl_status status = mtli_reserve(source->context, &labels->values, &labels->capacity, (size_t)row + 1,
-                                     label_value_size(labels));
+    mtl_status status =
+        mtli_reserve(source->context, &labels->values, &labels->capacity, (size_t)row + 1, label_value_size(labels));
     if (status != MTL_OK) {
         return status;
     }

@@ -96,8 +96,8 @@ static mtl_status add_text_file(folder_source *folder, const char *name, int32_t
 {
     mtl_context *context = folder->base.context;
     void *entries = folder->entries;
-    mtl_status status = mtli_reserve(context, &entries, &folder->capacity, folder->num_entries + 1,
-                                     sizeof folder->entries[0]);
+    mtl_status status =
+        mtli_reserve(context, &entries, &folder->capacity, folder->num_entries + 1, sizeof folder->entries[0]);
     folder->entries = entries;
     if (status != MTL_OK) {
         return status;
@@ -223,7 +223,7 @@ static mtl_status fill_folder(folder_source *folder, const char *path)
     }
     folder->path_size = folder->path.size;
     folder->base.labels[0].num_classes = FOLDER_CLASSES;
-    for (int32_t class = 0; class < FOLDER_CLASSES; class++) {
+    for (int32_t class = 0; class < FOLDER_CLASSES; class ++) {
         mtl_status status = list_class(folder, class);
         if (status != MTL_OK) {
             return status;

@@ -31,8 +31,8 @@ void mtli_record_begin(mtli_record *record)
 static mtl_status begin_field(mtli_record *record, bool quoted)
 {
     void *fields = record->fields;
-    mtl_status status = mtli_reserve(record->context, &fields, &record->capacity, record->num_fields + 1,
-                                     sizeof record->fields[0]);
+    mtl_status status =
+        mtli_reserve(record->context, &fields, &record->capacity, record->num_fields + 1, sizeof record->fields[0]);
     record->fields = fields;
     if (status == MTL_OK) {
         record->at += quoted;

@@ -40,10 +40,10 @@ typedef struct mtli_record {
     mtli_field *fields;
     size_t num_fields;
     size_t capacity;
-    size_t size;    /* bytes of the record with its line break: valid when it is done */
-    int64_t lines;  /* line breaks in the record, the last one included */
-    size_t at;      /* where the scan stands */
-    bool in_field;  /* inside the field whose beginning is known */
+    size_t size;   /* bytes of the record with its line break: valid when it is done */
+    int64_t lines; /* line breaks in the record, the last one included */
+    size_t at;     /* where the scan stands */
+    bool in_field; /* inside the field whose beginning is known */
     bool in_quotes;
 } mtli_record;
 

@@ -139,16 +139,16 @@ static mtl_status check_column(const mtl_sampler *sampler, const mtl_dataset *da
     }
     for (int64_t other = 0; other < column; other++) {
         if (tasks[other] == task) {
-            return mtli_fail(context, MTL_ERROR_ARGUMENT,
-                             "tasks[%" PRId64 "] and tasks[%" PRId64 "] are both %" PRId32, other, column, task);
+            return mtli_fail(context, MTL_ERROR_ARGUMENT, "tasks[%" PRId64 "] and tasks[%" PRId64 "] are both %" PRId32,
+                             other, column, task);
         }
     }
     const mtli_sampler_task *known = &sampler->tasks[task];
     const mtli_labels *labels = &dataset->source->labels[column];
     if (known->kind != MTLI_TASK_FREE && (known->kind != labels->kind || known->num_classes != labels->num_classes)) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT,
-                         "tasks[%" PRId64 "] = %" PRId32 ": its labels are of %" PRId64
-                         " classes, and were of %" PRId64 " in another dataset (0: real)",
+                         "tasks[%" PRId64 "] = %" PRId32 ": its labels are of %" PRId64 " classes, and were of %" PRId64
+                         " in another dataset (0: real)",
                          column, task, labels->num_classes, known->num_classes);
     }
     return MTL_OK;

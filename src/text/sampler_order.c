@@ -283,8 +283,8 @@ static mtl_status reserve_plan(mtl_sampler *sampler)
     size_t batches = (size_t)batches_of(sampler, (int64_t)largest);
     status = reserve_numbers(sampler, &plan->rows, &plan->rows_capacity, rows);
     if (status == MTL_OK) {
-        status = reserve_numbers(sampler, &plan->starts, &plan->starts_capacity,
-                                 (size_t)mtli_plan_batches(sampler) + 1);
+        status =
+            reserve_numbers(sampler, &plan->starts, &plan->starts_capacity, (size_t)mtli_plan_batches(sampler) + 1);
     }
     if (status == MTL_OK && sampler->options.strategy != MTL_SAMPLING_PROPORTIONAL) {
         status = reserve_numbers(sampler, &plan->pass, &plan->pass_capacity, largest);
@@ -299,8 +299,8 @@ static mtl_status reserve_plan(mtl_sampler *sampler)
         status = reserve_numbers(sampler, &plan->merge, &plan->merge_capacity, pool);
     }
     if (status == MTL_OK) {
-        status = reserve_numbers(sampler, &plan->deal, &plan->deal_capacity,
-                                 (size_t)batches_of(sampler, (int64_t)pool));
+        status =
+            reserve_numbers(sampler, &plan->deal, &plan->deal_capacity, (size_t)batches_of(sampler, (int64_t)pool));
     }
     return status;
 }

@@ -14,8 +14,8 @@ static mtl_status collect_id(void *user, const char *token, size_t size)
         return MTL_ERROR_CANCELLED; /* the rest would be cut */
     }
     void *ids = sampler->ids;
-    mtl_status status = mtli_reserve(sampler->context, &ids, &sampler->ids_capacity, sampler->num_ids + 1,
-                                     sizeof sampler->ids[0]);
+    mtl_status status =
+        mtli_reserve(sampler->context, &ids, &sampler->ids_capacity, sampler->num_ids + 1, sizeof sampler->ids[0]);
     sampler->ids = ids;
     if (status == MTL_OK) {
         sampler->ids[sampler->num_ids++] = mtli_vocabulary_find(sampler->vocabulary, token, size);

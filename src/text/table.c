@@ -154,8 +154,8 @@ static mtl_status fill_classes(mtl_context *context, const mtl_label_column *lab
         }
         if ((int64_t)number != i) {
             return mtli_fail(context, MTL_ERROR_ARGUMENT,
-                             "options->labels[%" PRId64 "].classes[%" PRId64 "] = \"%s\" stands there twice", column,
-                             i, name);
+                             "options->labels[%" PRId64 "].classes[%" PRId64 "] = \"%s\" stands there twice", column, i,
+                             name);
         }
     }
     return MTL_OK;

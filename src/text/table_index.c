@@ -26,8 +26,8 @@ typedef struct index_pass {
 } index_pass;
 
 #define INDEX_FAIL(pass, status, format, ...) \
-    mtli_fail((pass)->table->base.context, (status), "%s:%" PRId64 ": " format, \
-              mtli_shown_path((pass)->table->path), (pass)->line, __VA_ARGS__)
+    mtli_fail((pass)->table->base.context, (status), "%s:%" PRId64 ": " format, mtli_shown_path((pass)->table->path), \
+              (pass)->line, __VA_ARGS__)
 
 static bool at_file_end(const index_pass *pass)
 {
@@ -91,8 +91,8 @@ static mtl_status next_record(index_pass *pass)
     mtli_record_begin(record);
     for (;;) {
         mtli_record_end end;
-        mtl_status status = mtli_record_scan(record, pass->buffer + pass->begin, pass->end - pass->begin,
-                                             at_file_end(pass), &end);
+        mtl_status status =
+            mtli_record_scan(record, pass->buffer + pass->begin, pass->end - pass->begin, at_file_end(pass), &end);
         if (status == MTL_OK && end != MTLI_RECORD_MORE) {
             return check_record_end(pass, end);
         }
@@ -155,10 +155,9 @@ static mtl_status real_label(index_pass *pass, int64_t column, double *value)
     const mtli_buffer *field = &pass->field;
     if (!mtli_parse_real(field->data, field->size, value) || fabs(*value) > (double)FLT_MAX) {
         char shown[MTLI_SHOWN_TEXT];
-        return INDEX_FAIL(pass, MTL_ERROR_FORMAT,
-                          "column %" PRId32 ": \"%s\" is not a decimal number of single precision",
-                          pass->options->table->labels[column].column,
-                          mtli_shown_text(field->data, field->size, shown));
+        return INDEX_FAIL(
+            pass, MTL_ERROR_FORMAT, "column %" PRId32 ": \"%s\" is not a decimal number of single precision",
+            pass->options->table->labels[column].column, mtli_shown_text(field->data, field->size, shown));
     }
     return MTL_OK;
 }
@@ -193,8 +192,7 @@ static mtl_status add_record(index_pass *pass)
 {
     mtli_table *table = pass->table;
     if (table->record.num_fields != (size_t)table->columns) {
-        return INDEX_FAIL(pass, MTL_ERROR_FORMAT, "%zu fields, not %" PRId32, table->record.num_fields,
-                          table->columns);
+        return INDEX_FAIL(pass, MTL_ERROR_FORMAT, "%zu fields, not %" PRId32, table->record.num_fields, table->columns);
     }
     void *places = table->places;
     mtl_status status = mtli_reserve(table->base.context, &places, &table->capacity, (size_t)table->base.rows + 1,

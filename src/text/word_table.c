@@ -89,8 +89,8 @@ static mtl_status make_room(mtli_word_table *table, size_t size)
     }
     void *words = table->words;
     void *pool = table->pool;
-    mtl_status status = mtli_reserve(table->context, &words, &table->words_capacity, table->size + 1,
-                                     sizeof table->words[0]);
+    mtl_status status =
+        mtli_reserve(table->context, &words, &table->words_capacity, table->size + 1, sizeof table->words[0]);
     table->words = words;
     if (status == MTL_OK) {
         status = mtli_reserve(table->context, &pool, &table->pool_capacity, table->pool_size + size + 1, 1);
