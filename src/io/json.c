@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/number.h"
+
 #include "io/utf8.h"
 
 /* What may come next. */
@@ -175,24 +177,6 @@ static size_t skip_digits(mtli_json *json)
     return json->position - begin;
 }
 
-/* The digits between two positions as an int64; false when they do not fit. */
-static bool to_integer(const char *digits, size_t count, bool negative, int64_t *value)
-{
-    int64_t sum = 0; /* negative, because that side reaches one further */
-    for (size_t i = 0; i < count; i++) {
-        int digit = digits[i] - '0';
-        if (sum < (INT64_MIN + digit) / 10) {
-            return false;
-        }
-        sum = sum * 10 - digit;
-    }
-    if (!negative && sum == INT64_MIN) {
-        return false;
-    }
-    *value = negative ? sum : -sum;
-    return true;
-}
-
 static mtli_json_event scan_number(mtli_json *json)
 {
     bool negative = peek(json) == '-';
@@ -220,7 +204,8 @@ static mtli_json_event scan_number(mtli_json *json)
             return refuse(json, "an invalid number");
         }
     }
-    bool fits = whole && to_integer(json->text + digits, count, negative, &json->integer);
+    size_t start = digits - negative;
+    bool fits = whole && mtli_parse_integer(json->text + start, count + negative, &json->integer);
     return fits ? MTLI_JSON_INTEGER : MTLI_JSON_REAL;
 }
 
