@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/number.h"
-
 #include "io/utf8.h"
 
 /* What may come next. */
