@@ -11,14 +11,17 @@
 #include <mtl/data.h>
 #include <mtl/encoder.h>
 #include <mtl/export.h>
+#include <mtl/factorized.h>
 #include <mtl/gradients.h>
 #include <mtl/head.h>
+#include <mtl/linear.h>
 #include <mtl/loss.h>
 #include <mtl/metrics.h>
 #include <mtl/model.h>
 #include <mtl/objective.h>
 #include <mtl/ops.h>
 #include <mtl/optimizer.h>
+#include <mtl/sharing.h>
 #include <mtl/status.h>
 #include <mtl/tape.h>
 #include <mtl/tensor.h>

@@ -3,7 +3,7 @@
  *  @brief The objective: which tasks, with which weights, share what.
  *
  *  Weighted hard sharing (Caruana 1997): minimize Σ_t λ_t L_t over the shared encoder and the heads. Each L_t is a scalar
- *  of the tape, the mean over the rows that task t labels.
+ *  of the tape, the mean over the rows that task t labels. Soft sharing adds penalties on the parameters (sharing.h).
  */
 #ifndef MTL_OBJECTIVE_H
 #define MTL_OBJECTIVE_H
@@ -14,6 +14,7 @@
 #include <mtl/gradients.h>
 #include <mtl/model.h>
 #include <mtl/optimizer.h>
+#include <mtl/sharing.h>
 
 MTL_BEGIN_DECLS
 
@@ -80,13 +81,23 @@ MTL_API double mtl_objective_weight(const mtl_objective *objective, int32_t task
  *  @return MTL_OK or MTL_ERROR_ARGUMENT @since 0.1 */
 MTL_API MTL_NODISCARD mtl_status mtl_objective_set_weight(mtl_objective *objective, int32_t task, double weight);
 
-/** The backward pass of one step: writes the gradient of Σ_t λ_t L_t.
+/** Adds a penalty to the objective, which becomes Σ_t λ_t L_t + Σ Ω: soft sharing.
+ *
+ *  @param[in] objective  not NULL
+ *  @param[in] penalty    over networks of the objective's model; kept alive
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (added already, here or to an optimizer, or a part of a split
+ *          penalty), MTL_ERROR_UNSUPPORTED (a split penalty: it has a proximal step only), MTL_ERROR_MEMORY
+ *  @since 0.1
+ */
+MTL_API MTL_NODISCARD mtl_status mtl_objective_add_penalty(mtl_objective *objective, mtl_penalty *penalty);
+
+/** The backward pass of one step: writes the gradient of Σ_t λ_t L_t and of the penalties.
  *
  *  @param[in]  objective  not NULL
  *  @param[in]  tape       in mode MTL_TAPE_TRAIN, with the losses on it
  *  @param[in]  losses     one scalar per task; NULL: the task is absent from this step
  *  @param[in]  count      must equal mtl_objective_num_tasks()
- *  @param[out] gradients  overwritten; on failure as in mtl_tape_backward()
+ *  @param[out] gradients  overwritten; on failure as in mtl_tape_backward(), also when a penalty fails
  *  @return MTL_OK; the first error of the tape (operation and shapes in the message); MTL_ERROR_ARGUMENT,
  *          MTL_ERROR_SHAPE, MTL_ERROR_STATE, MTL_ERROR_NUMERIC, MTL_ERROR_MEMORY
  *  @since 0.1
@@ -99,7 +110,8 @@ MTL_API MTL_NODISCARD mtl_status mtl_objective_backward(mtl_objective *objective
  *  @return NaN when there is no such task, when no pass was done or when the task was absent @since 0.1 */
 MTL_API double mtl_objective_task_loss(const mtl_objective *objective, int32_t task);
 
-/** Σ_t λ_t L_t of the last backward pass. @param[in] objective not NULL @return NaN when no pass was done @since 0.1 */
+/** Σ_t λ_t L_t of the last backward pass, and the penalties of the objective; of lazy embeddings the rows of that pass count.
+ *  @param[in] objective not NULL @return NaN when no pass was done @since 0.1 */
 MTL_API double mtl_objective_value(const mtl_objective *objective);
 
 /** Computes the losses of one evaluation on a tape: does not reset it, fills losses[0 .. num_tasks - 1].

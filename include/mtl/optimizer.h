@@ -92,7 +92,9 @@ MTL_API void mtl_optimizer_destroy(mtl_optimizer *optimizer);
  *  @param[in] optimizer  not NULL
  *  @param[in] gradients  of the same model; clipping by clip_norm changes them
  *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_NUMERIC (the norm is not finite: nothing is changed and the step is
- *          not counted), MTL_ERROR_MEMORY
+ *          not counted), MTL_ERROR_MEMORY; with mtl_optimizer_add_proximal() also MTL_ERROR_STATE (the parameters of one
+ *          proximal step have different learning rates: nothing is changed) and what a proximal step returned after
+ *          the update, which counts then
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_optimizer_step(mtl_optimizer *optimizer, mtl_gradients *gradients);

@@ -25,6 +25,7 @@ struct mtli_call {
     mtl_tensor *output;
     void *attributes; /* the operation's own arguments, copied */
     void *saved;      /* whatever forward keeps for backward */
+    const mtli_parameters *module; /* of the encoder that made the call; NULL: none */
     mtli_call *previous;
 };
 
@@ -32,9 +33,11 @@ enum {
     MTLI_MAX_INPUTS = 64,
 
     /* flags */
-    /* A row (ragged: a sequence) of the output depends only on that row of the inputs that are not parameters: one sweep can
-     * serve tasks that label disjoint rows. */
-    MTLI_OP_ROW_SEPARABLE = 1
+    /* A row (ragged: a sequence) of the output depends only on that row of the inputs that are not weights (weight_inputs):
+     * one sweep can serve tasks that label disjoint rows. */
+    MTLI_OP_ROW_SEPARABLE = 1,
+    /* backward forms the gradients of its weights for each segment of rows (segments.h). */
+    MTLI_OP_SEGMENTS = 2
 };
 
 /** Contracts:
@@ -51,6 +54,7 @@ struct mtli_op {
     const char *name;               /* of the public function: "mtl_linear" */
     const char *const *input_names; /* of its tensor arguments, for messages; the last one stands for all that follow */
     uint64_t optional_inputs;       /* bit i: input i may be NULL */
+    uint64_t weight_inputs;         /* bit i: input i serves every row */
     uint32_t flags;
     mtl_status (*infer)(const mtli_call *call, mtli_shape *shape);
     mtl_status (*forward)(mtli_call *call);

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The backward sweep: visits the recorded calls from the last to the first and lets each add to its inputs' gradients. */
+#include "autograd/sweep.h"
+
 #include <string.h>
 
-#include "autograd/tape.h"
 #include "base/float_mode.h"
-
-struct mtli_sweep {
-    mtl_tape *tape;
-    mtl_gradients *target; /* NULL: gradients of parameters are not wanted */
-    mtl_status status;     /* memory ran out somewhere */
-};
 
 static mtli_real *take_gradient(mtli_sweep *sweep, mtli_real **slot, int64_t size, bool *fresh)
 {
@@ -122,7 +117,7 @@ mtl_status mtli_sweep_check_root(const mtl_tape *tape, const mtl_tensor *root, i
     return MTL_OK;
 }
 
-static mtl_status check_tape(const mtl_tape *tape)
+mtl_status mtli_sweep_check_roots(const mtl_tape *tape, mtl_tensor *const *roots, int32_t count)
 {
     if (tape->status != MTL_OK) {
         return mtli_fail_text(tape->context, tape->status, tape->message);
@@ -130,10 +125,14 @@ static mtl_status check_tape(const mtl_tape *tape)
     if (tape->mode != MTL_TAPE_TRAIN) {
         return mtli_fail(tape->context, MTL_ERROR_STATE, "the tape is in mode MTL_TAPE_INFER");
     }
-    return MTL_OK;
+    mtl_status status = MTL_OK;
+    for (int32_t i = 0; i < count && status == MTL_OK; i++) {
+        status = roots[i] ? mtli_sweep_check_root(tape, roots[i], i) : MTL_OK;
+    }
+    return status;
 }
 
-static mtl_status seed_roots(mtli_sweep *sweep, mtl_tensor *const *roots, const double *seeds, int32_t count)
+mtl_status mtli_sweep_seed(mtli_sweep *sweep, mtl_tensor *const *roots, const double *seeds, int32_t count)
 {
     mtl_tape *tape = sweep->tape;
     for (int32_t i = 0; i < count; i++) {
@@ -167,7 +166,7 @@ static mtl_status visit(mtli_sweep *sweep, const mtli_call *call)
     return status != MTL_OK ? status : sweep->status;
 }
 
-static void forget_gradients(mtl_tape *tape)
+void mtli_sweep_forget(mtl_tape *tape)
 {
     tape->num_gradients = 0;
     for (mtli_watched *watched = tape->watched; watched; watched = watched->next) {
@@ -175,10 +174,10 @@ static void forget_gradients(mtl_tape *tape)
     }
 }
 
-static mtl_status prepare(mtl_tape *tape)
+mtl_status mtli_sweep_prepare(mtl_tape *tape)
 {
     mtli_arena_reset(&tape->sweep);
-    forget_gradients(tape);
+    mtli_sweep_forget(tape);
     size_t bytes = (size_t)tape->num_results * sizeof tape->gradients[0];
     tape->gradients = mtli_arena_take(&tape->sweep, bytes);
     if (!tape->gradients) {
@@ -189,15 +188,14 @@ static mtl_status prepare(mtl_tape *tape)
     return MTL_OK;
 }
 
-static mtl_status sweep_calls(mtli_sweep *sweep, mtl_tensor *const *roots, const double *seeds, int32_t count)
+mtl_status mtli_sweep_calls(mtli_sweep *sweep, mtli_call_filter filter, const void *argument)
 {
-    mtl_status status = prepare(sweep->tape);
-    if (status == MTL_OK) {
-        status = seed_roots(sweep, roots, seeds, count);
-    }
+    mtl_status status = MTL_OK;
     mtli_float_mode mode = mtli_float_mode_enter();
     for (const mtli_call *call = sweep->tape->last; call && status == MTL_OK; call = call->previous) {
-        status = visit(sweep, call);
+        if (!filter || filter(argument, call)) {
+            status = visit(sweep, call);
+        }
     }
     mtli_float_mode_leave(mode);
     return status;
@@ -206,20 +204,23 @@ static mtl_status sweep_calls(mtli_sweep *sweep, mtl_tensor *const *roots, const
 mtl_status mtli_sweep_run(mtl_tape *tape, mtl_tensor *const *roots, const double *seeds, int32_t count,
                           mtl_gradients *target)
 {
-    mtl_status status = check_tape(tape);
-    for (int32_t i = 0; i < count && status == MTL_OK; i++) {
-        status = roots[i] ? mtli_sweep_check_root(tape, roots[i], i) : MTL_OK;
-    }
+    mtl_status status = mtli_sweep_check_roots(tape, roots, count);
     if (status != MTL_OK) {
         return status;
     }
     if (target) {
         mtl_gradients_clear(target);
     }
-    mtli_sweep sweep = {tape, target, MTL_OK};
-    status = sweep_calls(&sweep, roots, seeds, count);
+    mtli_sweep sweep = {.tape = tape, .target = target};
+    status = mtli_sweep_prepare(tape);
+    if (status == MTL_OK) {
+        status = mtli_sweep_seed(&sweep, roots, seeds, count);
+    }
+    if (status == MTL_OK) {
+        status = mtli_sweep_calls(&sweep, NULL, NULL);
+    }
     if (status != MTL_OK) {
-        forget_gradients(tape);
+        mtli_sweep_forget(tape);
         mtl_gradients_clear(target);
     }
     return status;

@@ -111,6 +111,7 @@ void mtl_tape_reset(mtl_tape *tape, mtl_tape_mode mode)
     tape->status = MTL_OK;
     tape->message[0] = '\0';
     tape->last = NULL;
+    tape->module = NULL;
     tape->watched = NULL;
     tape->bindings = NULL;
     tape->num_results = 0;
@@ -204,7 +205,7 @@ static bool needs_gradient(const mtl_tape *tape, const mtl_tensor *tensor)
     return false;
 }
 
-static mtl_tensor *substitute(const mtl_tape *tape, mtl_tensor *tensor)
+mtl_tensor *mtli_tape_bound(const mtl_tape *tape, mtl_tensor *tensor)
 {
     for (mtli_binding *binding = tape->bindings; binding; binding = binding->next) {
         if (binding->parameter == tensor) {
@@ -275,7 +276,7 @@ static mtl_status take_inputs(mtli_call *call, mtl_tensor *const *inputs, int32_
         return tape->context->status;
     }
     for (int32_t i = 0; i < num_inputs; i++) {
-        call->inputs[i] = substitute(tape, inputs[i]);
+        call->inputs[i] = mtli_tape_bound(tape, inputs[i]);
         mtl_status status = check_input(call, i);
         if (status == MTL_OK && call->inputs[i]) {
             status = keep(tape, call->inputs[i]);
@@ -358,6 +359,7 @@ mtl_tensor *mtli_run(mtl_tape *tape, const mtli_op *op, mtl_tensor *const *input
     memset(call, 0, sizeof *call);
     call->op = op;
     call->tape = tape;
+    call->module = tape->module;
     tape->busy++;
     mtl_status status = run(tape, call, inputs, num_inputs, attributes, attributes_size);
     tape->busy--;
@@ -431,6 +433,29 @@ mtl_tensor *mtl_tape_gradient(mtl_tape *tape, const mtl_tensor *tensor)
     return gradient;
 }
 
+mtl_status mtli_tape_push_binding(mtl_tape *tape, const mtl_tensor *parameter, mtl_tensor *tensor)
+{
+    mtli_binding *binding = mtli_arena_take(&tape->arena, sizeof *binding);
+    if (!binding) {
+        return tape->context->status;
+    }
+    binding->parameter = parameter;
+    binding->tensor = tensor;
+    binding->next = tape->bindings; /* the latest binding is found first */
+    tape->bindings = binding;
+    return MTL_OK;
+}
+
+void mtli_tape_pop_binding(mtl_tape *tape, const mtl_tensor *parameter)
+{
+    for (mtli_binding **link = &tape->bindings; *link; link = &(*link)->next) {
+        if ((*link)->parameter == parameter) {
+            *link = (*link)->next;
+            return;
+        }
+    }
+}
+
 mtl_status mtl_tape_bind(mtl_tape *tape, mtl_tensor *parameter, mtl_tensor *tensor)
 {
     if (!tape) {
@@ -453,15 +478,10 @@ mtl_status mtl_tape_bind(mtl_tape *tape, mtl_tensor *parameter, mtl_tensor *tens
         return mtli_fail(context, MTL_ERROR_SHAPE, "parameter has shape %s, tensor has shape %s",
                          mtli_shape_text(&parameter->shape, a), mtli_shape_text(&tensor->shape, b));
     }
-    mtli_binding *binding = mtli_arena_take(&tape->arena, sizeof *binding);
-    if (!binding || keep(tape, tensor) != MTL_OK || keep(tape, parameter) != MTL_OK) {
+    if (keep(tape, tensor) != MTL_OK || keep(tape, parameter) != MTL_OK) {
         return context->status;
     }
-    binding->parameter = parameter;
-    binding->tensor = tensor;
-    binding->next = tape->bindings; /* the latest binding is found first */
-    tape->bindings = binding;
-    return MTL_OK;
+    return mtli_tape_push_binding(tape, parameter, tensor);
 }
 
 /* For operations. --------------------------------------------------------------------------------------------------- */

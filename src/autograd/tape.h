@@ -41,6 +41,7 @@ struct mtl_tape {
     char message[MTLI_MESSAGE_SIZE];
     mtl_tensor error;
     mtli_call *last; /* the recorded calls, latest first */
+    const mtli_parameters *module; /* of the encoder whose forward pass runs */
     mtli_kept *kept;
     mtli_watched *watched;
     mtli_binding *bindings;
@@ -58,6 +59,14 @@ bool mtli_tape_owns(const mtl_tape *tape, const mtl_tensor *tensor);
 /** For functions that are not operations themselves but return tensors: records an error of `function` and returns the
  *  error tensor. A tape that has an error already keeps it; a NULL tape gives the static error tensor. */
 mtl_tensor *mtli_tape_complain(mtl_tape *tape, const char *function, mtl_status status, const char *message);
+
+/** What a parameter is replaced by on this tape; itself when it is not. */
+mtl_tensor *mtli_tape_bound(const mtl_tape *tape, mtl_tensor *parameter);
+
+/** Replaces a parameter, without the checks of mtl_tape_bind(); and ends its latest replacement, before reset. Calls that
+ *  were recorded in between keep what they read. */
+mtl_status mtli_tape_push_binding(mtl_tape *tape, const mtl_tensor *parameter, mtl_tensor *tensor);
+void mtli_tape_pop_binding(mtl_tape *tape, const mtl_tensor *parameter);
 
 /** Whether a tensor can be a root: a scalar of this tape. Fails naming it "loss <index>". */
 mtl_status mtli_sweep_check_root(const mtl_tape *tape, const mtl_tensor *root, int32_t index);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "autograd/tape.h"
+#include "sharing/penalty.h"
 
 enum { MAX_TASKS = 65536 };
 
@@ -47,8 +48,12 @@ void mtl_objective_destroy(mtl_objective *objective)
     for (int32_t i = 0; i < objective->num_shared; i++) {
         mtl_encoder_release(objective->shared[i]);
     }
+    for (int32_t i = 0; i < objective->num_penalties; i++) {
+        mtli_penalty_detach(objective->penalties[i]);
+    }
     mtl_gradients_destroy(objective->gradients);
     mtl_tape_destroy(objective->tape);
+    mtli_release(context, objective->penalties, objective->penalties_capacity * sizeof objective->penalties[0]);
     mtli_release(context, objective->shared, objective->shared_capacity * sizeof objective->shared[0]);
     mtli_release(context, objective->tasks, objective->tasks_capacity * sizeof objective->tasks[0]);
     mtli_release(context, objective->seeds, objective->seeds_capacity * sizeof objective->seeds[0]);
@@ -89,6 +94,49 @@ static mtl_status check_not_stepping(const mtl_objective *objective)
     return objective->stepping
                ? mtli_fail(objective->context, MTL_ERROR_STATE, "mtl_objective_step() of this objective is running")
                : MTL_OK;
+}
+
+static mtl_status check_penalty(const mtl_objective *objective, const mtl_penalty *penalty)
+{
+    mtl_context *context = objective->context;
+    if (penalty->context != context) {
+        return mtli_fail(context, MTL_ERROR_ARGUMENT, "penalty belongs to another context");
+    }
+    mtl_status status = mtli_penalty_check_free(penalty);
+    if (status == MTL_OK && penalty->parts[0]) {
+        status = mtli_fail(context, MTL_ERROR_UNSUPPORTED, "penalty is split: it has a proximal step only");
+    }
+    if (status == MTL_OK && !mtli_penalty_is_over(penalty, objective->model)) {
+        status =
+            mtli_fail(context, MTL_ERROR_ARGUMENT, "penalty is over networks that are not in the objective's model");
+    }
+    return status;
+}
+
+mtl_status mtl_objective_add_penalty(mtl_objective *objective, mtl_penalty *penalty)
+{
+    if (!objective) {
+        return MTL_ERROR_ARGUMENT;
+    }
+    mtl_context *context = objective->context;
+    mtli_enter(context);
+    MTLI_REQUIRE(context, penalty);
+    mtl_status status = check_not_stepping(objective);
+    if (status == MTL_OK) {
+        status = check_penalty(objective, penalty);
+    }
+    if (status != MTL_OK) {
+        return status;
+    }
+    void *penalties = objective->penalties;
+    status = mtli_reserve(context, &penalties, &objective->penalties_capacity, (size_t)objective->num_penalties + 1,
+                          sizeof objective->penalties[0]);
+    objective->penalties = penalties;
+    if (status == MTL_OK) {
+        mtli_penalty_attach(penalty);
+        objective->penalties[objective->num_penalties++] = penalty;
+    }
+    return status;
 }
 
 static mtl_status check_weight(mtl_context *context, double weight)
@@ -271,6 +319,22 @@ static void note_losses(mtl_objective *objective, mtl_tensor *const *losses)
     }
 }
 
+/* After the sweep: the rows that it touched are noted before a penalty adds its own. */
+static mtl_status add_penalties(mtl_objective *objective, mtl_gradients *gradients, double *value)
+{
+    for (int32_t i = 0; i < objective->num_penalties; i++) {
+        mtli_penalty_note_rows(objective->penalties[i], gradients);
+    }
+    mtl_status status = MTL_OK;
+    for (int32_t i = 0; i < objective->num_penalties && status == MTL_OK; i++) {
+        status = mtli_penalty_add_gradient(objective->penalties[i], gradients, value);
+    }
+    if (status != MTL_OK) {
+        mtl_gradients_clear(gradients); /* half a gradient must not look like one */
+    }
+    return status;
+}
+
 static mtl_status differentiate(mtl_objective *objective, mtl_tape *tape, mtl_tensor *const *losses, int32_t count,
                                 mtl_gradients *gradients)
 {
@@ -284,9 +348,16 @@ static mtl_status differentiate(mtl_objective *objective, mtl_tape *tape, mtl_te
     for (int32_t t = 0; t < count; t++) {
         objective->seeds[t] = objective->tasks[t].weight;
     }
+    const char *function = objective->context->function;
     status = mtli_sweep_run(tape, losses, objective->seeds, count, gradients);
+    double penalties = 0;
+    if (status == MTL_OK) {
+        mtli_enter_function(objective->context, function); /* operations have entered under their own names */
+        status = add_penalties(objective, gradients, &penalties);
+    }
     if (status == MTL_OK) {
         note_losses(objective, losses);
+        objective->value += penalties;
     }
     return status;
 }

@@ -25,6 +25,9 @@ struct mtl_objective {
     int32_t num_shared;
     mtl_encoder **shared; /* retained */
     size_t shared_capacity;
+    int32_t num_penalties;
+    mtl_penalty **penalties; /* attached */
+    size_t penalties_capacity;
     double *seeds; /* of a sweep, one per task */
     size_t seeds_capacity;
     mtl_tensor **losses; /* of mtl_objective_step() */

@@ -25,7 +25,7 @@ static mtl_tensor *custom_encoder_forward(mtl_encoder *encoder, mtl_tape *tape, 
     const char *function = "mtl_encoder_forward";
     uint32_t generation = tape->generation;
     mtl_encoder_call call = {mtl_encoder_retain(encoder), tape, inputs};
-    mtl_tensor *result = encoder->as.custom.forward(encoder->as.custom.user, &call);
+    mtl_tensor *result = encoder->as.custom->forward(encoder->as.custom->user, &call);
     int64_t output_dim = encoder->output_dim;
     mtl_encoder_release(encoder);
     if (tape->status != MTL_OK) {
@@ -50,15 +50,33 @@ static mtl_tensor *custom_encoder_forward(mtl_encoder *encoder, mtl_tape *tape, 
 
 static void custom_destroy(mtl_encoder *encoder)
 {
-    if (encoder->as.custom.destroy) {
-        encoder->as.custom.destroy(encoder->as.custom.user);
+    mtli_custom_functions *functions = encoder->as.custom;
+    if (!functions || !mtli_refcount_release(&functions->refs)) {
+        return; /* none: it was not finished */
     }
+    if (functions->destroy) {
+        functions->destroy(functions->user);
+    }
+    mtli_release(encoder->context, functions, sizeof *functions);
+}
+
+/* What the host hands to its function is the host's: the networks of several tasks mostly have an object each. */
+static bool same_function(const mtl_encoder *a, const mtl_encoder *b)
+{
+    return a->as.custom->forward == b->as.custom->forward && a->output_dim == b->output_dim;
+}
+
+static void share_functions(mtl_encoder *copy)
+{
+    mtli_refcount_retain(&copy->as.custom->refs);
 }
 
 static const mtli_encoder_kind custom_kind = {
     .name = MTLI_CUSTOM_KIND,
     .forward = custom_encoder_forward,
     .destroy = custom_destroy,
+    .same = same_function,
+    .share = share_functions,
 };
 
 static bool good_name(const char *name)
@@ -124,8 +142,9 @@ static mtl_status check_custom(mtl_context *context, const mtl_custom_encoder_op
     return status;
 }
 
-static mtl_status create_custom(mtl_context *context, const mtl_custom_encoder_options *options, mtl_encoder **out)
+static mtl_status create_parameters_of(mtl_encoder *encoder, const mtl_custom_encoder_options *options)
 {
+    mtl_context *context = encoder->context;
     static const mtli_init inits[] = {MTLI_INIT_ZEROS, MTLI_INIT_ONES, MTLI_INIT_UNIFORM, MTLI_INIT_NORMAL};
     int32_t count = (int32_t)options->num_parameters;
     size_t bytes = (size_t)count * sizeof(mtli_parameter_spec);
@@ -141,9 +160,28 @@ static mtl_status create_custom(mtl_context *context, const mtl_custom_encoder_o
         specs[i].init = inits[given->init];
         specs[i].scale = given->scale;
     }
-    mtl_status status = mtli_encoder_create(context, &custom_kind, specs, count, options->output_dim, out);
+    mtl_status status = mtli_parameters_create(context, specs, count, &encoder->parameters);
     mtli_release(context, specs, bytes);
     return status;
+}
+
+static mtl_status create_custom(mtl_context *context, const mtl_custom_encoder_options *options, mtl_encoder **out)
+{
+    mtl_encoder *encoder = mtli_encoder_allocate(context, &custom_kind, options->output_dim);
+    mtli_custom_functions *functions = encoder ? mtli_allocate_zeroed(context, sizeof *functions) : NULL;
+    mtl_status status = functions ? create_parameters_of(encoder, options) : context->status;
+    if (status != MTL_OK) {
+        mtli_release(context, functions, sizeof *functions);
+        mtl_encoder_release(encoder);
+        return status;
+    }
+    mtli_refcount_init(&functions->refs);
+    functions->forward = options->forward;
+    functions->destroy = options->destroy;
+    functions->user = options->user;
+    encoder->as.custom = functions;
+    *out = encoder;
+    return MTL_OK;
 }
 
 mtl_status mtl_encoder_create_custom(mtl_context *context, const mtl_custom_encoder_options *options, mtl_encoder **out)
@@ -159,18 +197,7 @@ mtl_status mtl_encoder_create_custom(mtl_context *context, const mtl_custom_enco
     if (status == MTL_OK) {
         status = check_custom(context, &known);
     }
-    mtl_encoder *encoder = NULL;
-    if (status == MTL_OK) {
-        status = create_custom(context, &known, &encoder);
-    }
-    if (status != MTL_OK) {
-        return status;
-    }
-    encoder->as.custom.forward = known.forward;
-    encoder->as.custom.destroy = known.destroy;
-    encoder->as.custom.user = known.user;
-    *out = encoder;
-    return MTL_OK;
+    return status == MTL_OK ? create_custom(context, &known, out) : status;
 }
 
 mtl_tape *mtl_encoder_call_tape(mtl_encoder_call *call)
@@ -185,6 +212,10 @@ mtl_tensor *mtl_encoder_call_inputs(mtl_encoder_call *call)
 
 mtl_tensor *mtl_encoder_call_parameter(mtl_encoder_call *call, int64_t index)
 {
-    bool there = call && index >= 0 && index < call->encoder->parameters->count;
-    return there ? &call->encoder->parameters->list[index].tensor : NULL;
+    if (!call || index < 0 || index >= call->encoder->parameters->count) {
+        return NULL;
+    }
+    /* Where the values are elsewhere, in factors, the host gets what it can read. */
+    mtl_tensor *parameter = &call->encoder->parameters->list[index].tensor;
+    return parameter->data ? parameter : mtli_tape_bound(call->tape, parameter);
 }

@@ -1,26 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Encoders of any kind: life, parameters, forward. The kinds are in lstm_encoder.c and custom_encoder.c. */
+ * Encoders of any kind: life, parameters, forward. The kinds are in lstm_encoder.c,
+ * custom_encoder.c and factorized_encoder.c. */
 #include "autograd/tape.h"
 #include "nn/module.h"
 
-mtl_status mtli_encoder_create(mtl_context *context, const mtli_encoder_kind *kind, const mtli_parameter_spec *specs,
-                               int32_t count, int64_t output_dim, mtl_encoder **out)
+mtl_encoder *mtli_encoder_allocate(mtl_context *context, const mtli_encoder_kind *kind, int64_t output_dim)
 {
     mtl_encoder *encoder = mtli_allocate_zeroed(context, sizeof *encoder);
-    if (!encoder) {
-        return context->status;
+    if (encoder) {
+        encoder->context = mtl_context_retain(context);
+        mtli_refcount_init(&encoder->refs);
+        encoder->kind = kind;
+        encoder->output_dim = output_dim;
     }
-    mtl_status status = mtli_parameters_create(context, specs, count, &encoder->parameters);
-    if (status != MTL_OK) {
-        mtli_release(context, encoder, sizeof *encoder);
-        return status;
-    }
-    encoder->context = mtl_context_retain(context);
-    mtli_refcount_init(&encoder->refs);
-    encoder->kind = kind;
-    encoder->output_dim = output_dim;
-    *out = encoder;
-    return MTL_OK;
+    return encoder;
 }
 
 mtl_encoder *mtl_encoder_retain(mtl_encoder *encoder)
@@ -58,7 +51,13 @@ mtl_tensor *mtl_encoder_forward(mtl_encoder *encoder, mtl_tape *tape, mtl_tensor
     if (!inputs) {
         return mtli_tape_complain(tape, __func__, MTL_ERROR_ARGUMENT, "inputs is NULL");
     }
-    return encoder->kind->forward(encoder, tape, inputs);
+    if (!tape || tape->module) { /* the outermost encoder counts */
+        return encoder->kind->forward(encoder, tape, inputs);
+    }
+    tape->module = encoder->parameters;
+    mtl_tensor *features = encoder->kind->forward(encoder, tape, inputs);
+    tape->module = NULL;
+    return features;
 }
 
 int64_t mtl_encoder_num_parameters(const mtl_encoder *encoder)

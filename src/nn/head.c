@@ -7,6 +7,7 @@
 #include <mtl/ops.h>
 
 #include "autograd/tape.h"
+#include "nn/factorized.h"
 #include "nn/module.h"
 
 enum { HIDDEN_PARAMETERS = 2 };
@@ -36,38 +37,48 @@ static int32_t specify_linear(mtli_parameter_spec *specs, const char *weight, co
     return 2;
 }
 
-static mtl_status build(mtl_context *context, int32_t kind, int64_t in_dim, int64_t output_dim,
-                        const mtl_head_options *options, mtl_head **out)
+mtl_head *mtli_head_allocate(const mtl_head *other)
 {
+    mtl_head *head = mtli_allocate_zeroed(other->context, sizeof *head);
+    if (head) {
+        head->context = mtl_context_retain(other->context);
+        mtli_refcount_init(&head->refs);
+        head->kind = other->kind;
+        head->in_dim = other->in_dim;
+        head->output_dim = other->output_dim;
+        head->options = other->options;
+    }
+    return head;
+}
+
+/* `model` has the fields that are no parameters. */
+static mtl_status build(const mtl_head *model, bool hollow, mtl_head **out)
+{
+    mtl_context *context = model->context;
     mtli_parameter_spec specs[HIDDEN_PARAMETERS + 2];
     int32_t count = 0;
-    int64_t in = in_dim;
-    if (options->hidden_dim > 0) {
-        count += specify_linear(specs, "hidden.weight", "hidden.bias", in, options->hidden_dim);
-        in = options->hidden_dim;
+    int64_t in = model->in_dim;
+    if (model->options.hidden_dim > 0) {
+        count += specify_linear(specs, "hidden.weight", "hidden.bias", in, model->options.hidden_dim);
+        in = model->options.hidden_dim;
     }
-    count += specify_linear(specs + count, "weight", "bias", in, output_dim);
-    mtl_head *head = mtli_allocate_zeroed(context, sizeof *head);
+    count += specify_linear(specs + count, "weight", "bias", in, model->output_dim);
+    mtl_head *head = mtli_head_allocate(model);
     if (!head) {
         return context->status;
     }
-    mtl_status status = mtli_parameters_create(context, specs, count, &head->parameters);
+    mtl_status status = hollow ? mtli_parameters_create_hollow(context, specs, count, &head->parameters)
+                               : mtli_parameters_create(context, specs, count, &head->parameters);
     if (status != MTL_OK) {
-        mtli_release(context, head, sizeof *head);
+        mtl_head_release(head);
         return status;
     }
-    head->context = mtl_context_retain(context);
-    mtli_refcount_init(&head->refs);
-    head->kind = kind;
-    head->in_dim = in_dim;
-    head->output_dim = output_dim;
-    head->options = *options;
     *out = head;
     return MTL_OK;
 }
 
 static mtl_status create_checked(mtl_context *context, int32_t kind, int64_t in_dim, int64_t output_dim, int64_t least,
-                                 const mtl_head_options *options, mtl_head **out)
+                                 const mtl_head_options *options, bool hollow, mtl_head **out)
 {
     if (in_dim < 1 || in_dim > INT32_MAX) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "in_dim = %" PRId64 " is out of range", in_dim);
@@ -77,7 +88,12 @@ static mtl_status create_checked(mtl_context *context, int32_t kind, int64_t in_
                          mtli_head_kind_names[kind], output_dim, least);
     }
     mtl_status status = check_head_options(context, options);
-    return status == MTL_OK ? build(context, kind, in_dim, output_dim, options, out) : status;
+    if (status != MTL_OK) {
+        return status;
+    }
+    const mtl_head model = {
+        .context = context, .kind = kind, .in_dim = in_dim, .output_dim = output_dim, .options = *options};
+    return build(&model, hollow, out);
 }
 
 static int64_t least_outputs(int32_t kind)
@@ -98,7 +114,7 @@ static mtl_status create(const char *function, mtl_context *context, int32_t kin
     if (status != MTL_OK) {
         return status;
     }
-    return create_checked(context, kind, in_dim, output_dim, least_outputs(kind), &known, out);
+    return create_checked(context, kind, in_dim, output_dim, least_outputs(kind), &known, false, out);
 }
 
 mtl_status mtl_head_create_classifier(mtl_context *context, int64_t in_dim, int64_t classes,
@@ -133,6 +149,8 @@ void mtl_head_release(mtl_head *head)
         return;
     }
     mtl_context *context = head->context;
+    mtli_factorized_destroy(head->factors);
+    mtl_head_release(head->network);
     mtli_parameters_release(head->parameters);
     mtli_release(context, head, sizeof *head);
     mtl_context_release(context);
@@ -167,6 +185,15 @@ mtl_tensor *mtl_head_forward(mtl_head *head, mtl_tape *tape, mtl_tensor *feature
     if (!head) {
         return mtli_tape_complain(tape, __func__, MTL_ERROR_ARGUMENT, "head is NULL");
     }
+    if (head->network) {
+        return mtli_tape_complain(tape, __func__, MTL_ERROR_UNSUPPORTED,
+                                  "the head holds the networks of several tasks: call mtl_head_forward_task()");
+    }
+    return mtli_head_run(head, tape, features);
+}
+
+mtl_tensor *mtli_head_run(mtl_head *head, mtl_tape *tape, mtl_tensor *features)
+{
     mtli_parameter *layer = head->parameters->list;
     mtl_tensor *x = features;
     if (head->options.hidden_dim > 0) {
@@ -190,7 +217,8 @@ mtl_tensor *mtl_head_parameter(mtl_head *head, const char *name)
 
 mtl_status mtli_head_describe(const mtl_head *head, const mtli_visitor *visitor)
 {
-    mtl_status status = visitor->text(visitor->user, "kind", mtli_head_kind_names[head->kind]);
+    const char *kind = mtli_head_kind_names[head->kind];
+    mtl_status status = visitor->text(visitor->user, "kind", head->factors ? MTLI_FACTORIZED_KIND : kind);
     const struct {
         const char *key;
         int64_t value;
@@ -203,12 +231,15 @@ mtl_status mtli_head_describe(const mtl_head *head, const mtli_visitor *visitor)
     for (size_t i = 0; i < sizeof integers / sizeof integers[0] && status == MTL_OK; i++) {
         status = visitor->integer(visitor->user, integers[i].key, integers[i].value);
     }
-    return status == MTL_OK ? visitor->real(visitor->user, "dropout", head->options.dropout) : status;
+    if (status == MTL_OK) {
+        status = visitor->real(visitor->user, "dropout", head->options.dropout);
+    }
+    return status == MTL_OK && head->factors ? mtli_factorized_describe(head->factors, kind, visitor) : status;
 }
 
-static mtl_status find_kind(mtl_context *context, const mtli_lookup *lookup, int32_t *kind)
+static mtl_status find_kind(mtl_context *context, const mtli_lookup *lookup, const char *key, int32_t *kind)
 {
-    const char *name = lookup->text(lookup->user, "kind");
+    const char *name = lookup->text(lookup->user, key);
     for (int32_t k = 0; name && k < 3; k++) {
         if (strcmp(name, mtli_head_kind_names[k]) == 0) {
             *kind = k;
@@ -219,14 +250,15 @@ static mtl_status find_kind(mtl_context *context, const mtli_lookup *lookup, int
                      name ? name : "");
 }
 
-mtl_status mtli_head_restore(mtl_context *context, const mtli_lookup *lookup, mtl_head **out)
+static mtl_status restore_head(mtl_context *context, const mtli_lookup *lookup, const char *key, bool hollow,
+                               mtl_head **out)
 {
     mtl_head_options options = MTL_HEAD_OPTIONS_INIT;
     int32_t kind = 0;
     int64_t in_dim = 0;
     int64_t output_dim = 0;
     int64_t activation = 0;
-    mtl_status status = find_kind(context, lookup, &kind);
+    mtl_status status = find_kind(context, lookup, key, &kind);
     if (status == MTL_OK) {
         status = lookup->integer(lookup->user, "in_dim", &in_dim);
     }
@@ -246,5 +278,17 @@ mtl_status mtli_head_restore(mtl_context *context, const mtli_lookup *lookup, mt
         return status;
     }
     options.activation = activation < 0 || activation > INT32_MAX ? -1 : (int32_t)activation;
-    return create_checked(context, kind, in_dim, output_dim, least_outputs(kind), &options, out);
+    return create_checked(context, kind, in_dim, output_dim, least_outputs(kind), &options, hollow, out);
+}
+
+mtl_status mtli_head_restore(mtl_context *context, const mtli_lookup *lookup, mtl_head **out)
+{
+    const char *kind = lookup->text(lookup->user, "kind");
+    return kind && strcmp(kind, MTLI_FACTORIZED_KIND) == 0 ? mtli_factorized_head_restore(context, lookup, out)
+                                                           : restore_head(context, lookup, "kind", false, out);
+}
+
+mtl_status mtli_head_restore_hollow(mtl_context *context, const mtli_lookup *lookup, const char *key, mtl_head **out)
+{
+    return restore_head(context, lookup, key, true, out);
 }

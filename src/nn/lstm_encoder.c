@@ -180,7 +180,7 @@ static mtl_status look_up_int32(const mtli_lookup *lookup, const char *key, int3
     return status;
 }
 
-mtl_status mtli_lstm_encoder_restore(mtl_context *context, const mtli_lookup *lookup, mtl_encoder **out)
+mtl_status mtli_lstm_encoder_restore(mtl_context *context, const mtli_lookup *lookup, bool hollow, mtl_encoder **out)
 {
     mtl_lstm_options options = MTL_LSTM_OPTIONS_INIT;
     mtl_status status = lookup->integer(lookup->user, "vocabulary_size", &options.vocabulary_size);
@@ -209,16 +209,23 @@ mtl_status mtli_lstm_encoder_restore(mtl_context *context, const mtli_lookup *lo
     if (status == MTL_OK) {
         status = lookup->real(lookup->user, "output_dropout", &options.output_dropout);
     }
-    return status == MTL_OK ? mtli_lstm_encoder_create(context, &options, out) : status;
+    return status == MTL_OK ? mtli_lstm_encoder_create(context, &options, hollow, out) : status;
+}
+
+static bool same_lstm(const mtl_encoder *a, const mtl_encoder *b)
+{
+    return memcmp(&a->as.lstm, &b->as.lstm, sizeof a->as.lstm) == 0; /* options have no padding */
 }
 
 static const mtli_encoder_kind lstm_kind = {
     .name = MTLI_LSTM_KIND,
     .forward = lstm_encoder_forward,
     .describe = lstm_encoder_describe,
+    .same = same_lstm,
 };
 
-mtl_status mtli_lstm_encoder_create(mtl_context *context, const mtl_lstm_options *options, mtl_encoder **out)
+mtl_status mtli_lstm_encoder_create(mtl_context *context, const mtl_lstm_options *options, bool hollow,
+                                    mtl_encoder **out)
 {
     mtl_status status = check_lstm_options(context, options);
     if (status != MTL_OK) {
@@ -236,14 +243,21 @@ mtl_status mtli_lstm_encoder_create(mtl_context *context, const mtl_lstm_options
     for (int32_t cell = 0; cell < cells; cell++) {
         specify_cell(options, cell, &specs[1 + cell * WEIGHTS_PER_CELL], &names[cell * WEIGHTS_PER_CELL]);
     }
-    mtl_encoder *encoder = NULL;
-    status = mtli_encoder_create(context, &lstm_kind, specs, 1 + cells * WEIGHTS_PER_CELL,
-                                 options->hidden_dim * directions_of(options), &encoder);
+    mtl_encoder *encoder = mtli_encoder_allocate(context, &lstm_kind, options->hidden_dim * directions_of(options));
+    if (!encoder) {
+        return context->status;
+    }
+    int32_t count = 1 + cells * WEIGHTS_PER_CELL;
+    status = hollow ? mtli_parameters_create_hollow(context, specs, count, &encoder->parameters)
+                    : mtli_parameters_create(context, specs, count, &encoder->parameters);
     if (status != MTL_OK) {
+        mtl_encoder_release(encoder);
         return status;
     }
     encoder->as.lstm = *options;
-    open_forget_gates(encoder, options);
+    if (!hollow) {
+        open_forget_gates(encoder, options);
+    }
     *out = encoder;
     return MTL_OK;
 }
@@ -258,5 +272,5 @@ mtl_status mtl_encoder_create_lstm(mtl_context *context, const mtl_lstm_options 
     MTLI_REQUIRE(context, out);
     mtl_lstm_options known = MTL_LSTM_OPTIONS_INIT;
     mtl_status status = mtli_import_options(context, "options", &known, sizeof known, sizeof known, options);
-    return status == MTL_OK ? mtli_lstm_encoder_create(context, &known, out) : status;
+    return status == MTL_OK ? mtli_lstm_encoder_create(context, &known, false, out) : status;
 }

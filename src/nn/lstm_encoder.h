@@ -7,7 +7,9 @@
 
 #define MTLI_LSTM_KIND "lstm"
 
-mtl_status mtli_lstm_encoder_create(mtl_context *context, const mtl_lstm_options *options, mtl_encoder **out);
-mtl_status mtli_lstm_encoder_restore(mtl_context *context, const mtli_lookup *lookup, mtl_encoder **out);
+/** Hollow: its parameters have no values. */
+mtl_status mtli_lstm_encoder_create(mtl_context *context, const mtl_lstm_options *options, bool hollow,
+                                    mtl_encoder **out);
+mtl_status mtli_lstm_encoder_restore(mtl_context *context, const mtli_lookup *lookup, bool hollow, mtl_encoder **out);
 
 #endif

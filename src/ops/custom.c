@@ -93,6 +93,7 @@ const mtli_op mtli_op_custom = {
 const mtli_op mtli_op_custom_row_separable = {
     .name = "mtl_custom_op",
     .input_names = custom_inputs,
+    .weight_inputs = ~(uint64_t)1,
     .flags = MTLI_OP_ROW_SEPARABLE,
     .infer = custom_infer,
     .forward = custom_op_forward,

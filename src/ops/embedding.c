@@ -7,6 +7,7 @@
 
 #include <mtl/ops.h>
 
+#include "autograd/segments.h"
 #include "ops/parallel.h"
 
 enum { TABLE, IDS };
@@ -81,8 +82,36 @@ static mtl_status embedding_forward(mtli_call *call)
     return status;
 }
 
+static mtl_status embedding_segment(const mtli_call *call, mtli_sweep *sweep, int32_t segment)
+{
+    int64_t width = mtli_features(call->inputs[TABLE]);
+    int64_t count;
+    const int32_t *positions =
+        mtli_segment_positions(call, sweep, call->inputs[IDS], call->inputs[IDS]->size, segment, &count);
+    int32_t *ids = positions ? mtli_tape_scratch(call, (size_t)count, sizeof ids[0]) : NULL;
+    mtli_real *dy = ids ? mtli_tape_scratch(call, (size_t)count, (size_t)width * sizeof dy[0]) : NULL;
+    if (!dy) {
+        return mtli_call_context(call)->status;
+    }
+    const mtli_real *all = mtli_output_gradient(call, sweep);
+    mtli_segment_gather(count, positions, width, all, dy);
+    for (int64_t i = 0; i < count; i++) {
+        ids[i] = mtli_input_int32(call, IDS)[positions[i]];
+    }
+    mtli_sweep_select(sweep, segment);
+    return mtli_gradient_rows(call, sweep, TABLE, ids, count, dy);
+}
+
 static mtl_status embedding_backward(const mtli_call *call, mtli_sweep *sweep)
 {
+    const mtli_segments *segments = mtli_sweep_segments(sweep);
+    mtl_status status = MTL_OK;
+    for (int32_t t = 0; segments && t < segments->count && status == MTL_OK; t++) {
+        status = embedding_segment(call, sweep, t);
+    }
+    if (segments) {
+        return status;
+    }
     return mtli_gradient_rows(call, sweep, TABLE, mtli_input_int32(call, IDS), call->inputs[IDS]->size,
                               mtli_output_gradient(call, sweep));
 }
@@ -92,7 +121,8 @@ static const char *const embedding_inputs[] = {"table", "ids", NULL};
 const mtli_op mtli_op_embedding = {
     .name = "mtl_embedding",
     .input_names = embedding_inputs,
-    .flags = MTLI_OP_ROW_SEPARABLE,
+    .weight_inputs = 1u << TABLE,
+    .flags = MTLI_OP_ROW_SEPARABLE | MTLI_OP_SEGMENTS,
     .infer = embedding_infer,
     .forward = embedding_forward,
     .backward = embedding_backward,

@@ -4,6 +4,7 @@
 
 #include <mtl/ops.h>
 
+#include "autograd/segments.h"
 #include "kernels/columns.h"
 #include "kernels/rows.h"
 #include "ops/infer.h"
@@ -110,26 +111,63 @@ static void norm_bias_range(void *argument, int64_t begin, int64_t end)
     mtli_add_column_sums(loop->rows, loop->width, begin, end, loop->dy, loop->out);
 }
 
+static void add_norm_weights(const mtli_call *call, mtli_sweep *sweep, norm_loop *loop)
+{
+    int64_t columns = loop->rows * loop->width > MTLI_CHUNK ? MTLI_COLUMN_BLOCK : loop->width;
+    loop->out = mtli_gradient(call, sweep, NORM_GAIN);
+    if (loop->out) {
+        mtli_for_range(call, loop->width, columns, norm_gain_range, loop);
+    }
+    loop->out = mtli_gradient(call, sweep, NORM_BIAS);
+    if (loop->out) {
+        mtli_for_range(call, loop->width, columns, norm_bias_range, loop);
+    }
+}
+
+static mtl_status norm_segment(const mtli_call *call, mtli_sweep *sweep, int32_t segment, const norm_loop *all)
+{
+    norm_loop loop = *all;
+    const int32_t *positions =
+        mtli_segment_positions(call, sweep, call->inputs[NORM_X], all->rows, segment, &loop.rows);
+    size_t rows = (size_t)loop.rows;
+    mtli_real *x = positions ? mtli_tape_scratch(call, rows, 2 * ((size_t)loop.width + 1) * sizeof x[0]) : NULL;
+    if (!x) {
+        return mtli_call_context(call)->status;
+    }
+    mtli_real *dy = x + loop.rows * loop.width;
+    loop.mean = dy + loop.rows * loop.width;
+    loop.rstd = loop.mean + loop.rows;
+    mtli_segment_gather(loop.rows, positions, loop.width, all->x, x);
+    mtli_segment_gather(loop.rows, positions, loop.width, all->dy, dy);
+    mtli_segment_gather(loop.rows, positions, 1, all->mean, loop.mean);
+    mtli_segment_gather(loop.rows, positions, 1, all->rstd, loop.rstd);
+    loop.x = x;
+    loop.dy = dy;
+    mtli_sweep_select(sweep, segment);
+    add_norm_weights(call, sweep, &loop);
+    return MTL_OK;
+}
+
 static mtl_status norm_backward(const mtli_call *call, mtli_sweep *sweep)
 {
     norm_loop loop = make_norm_loop(call, call->saved);
     loop.dy = mtli_output_gradient(call, sweep);
-    int64_t columns = call->output->size > MTLI_CHUNK ? MTLI_COLUMN_BLOCK : loop.width;
+    const mtli_segments *segments = mtli_sweep_segments(sweep);
     bool fresh = false;
     loop.out = mtli_gradient_fresh(call, sweep, NORM_X, &fresh);
     loop.accumulate = !fresh;
     if (loop.out) {
         mtli_for_range(call, loop.rows, mtli_rows_per_chunk(loop.width), norm_backward_range, &loop);
     }
-    loop.out = mtli_gradient(call, sweep, NORM_GAIN);
-    if (loop.out) {
-        mtli_for_range(call, loop.width, columns, norm_gain_range, &loop);
+    if (!segments) {
+        add_norm_weights(call, sweep, &loop);
+        return MTL_OK;
     }
-    loop.out = mtli_gradient(call, sweep, NORM_BIAS);
-    if (loop.out) {
-        mtli_for_range(call, loop.width, columns, norm_bias_range, &loop);
+    mtl_status status = MTL_OK;
+    for (int32_t t = 0; t < segments->count && status == MTL_OK; t++) {
+        status = norm_segment(call, sweep, t, &loop);
     }
-    return MTL_OK;
+    return status;
 }
 
 static const char *const norm_inputs[] = {"x", "gain", "bias", NULL};
@@ -138,7 +176,8 @@ const mtli_op mtli_op_layer_norm = {
     .name = "mtl_layer_norm",
     .input_names = norm_inputs,
     .optional_inputs = 1u << NORM_GAIN | 1u << NORM_BIAS,
-    .flags = MTLI_OP_ROW_SEPARABLE,
+    .weight_inputs = 1u << NORM_GAIN | 1u << NORM_BIAS,
+    .flags = MTLI_OP_ROW_SEPARABLE | MTLI_OP_SEGMENTS,
     .infer = norm_infer,
     .forward = norm_forward,
     .backward = norm_backward,

@@ -4,6 +4,7 @@
 
 #include <mtl/ops.h>
 
+#include "autograd/segments.h"
 #include "ops/product.h"
 
 enum { X, WEIGHT, BIAS };
@@ -64,12 +65,55 @@ static void add_bias_gradient(const mtli_real *dy, int64_t rows, int64_t out, mt
     }
 }
 
+/* Gradients of weight and bias from `rows` rows of x and dy. */
+static mtl_status add_weight_gradients(const mtli_call *call, mtli_sweep *sweep, int64_t rows, const mtli_real *x,
+                                       const mtli_real *dy)
+{
+    int64_t in = mtli_features(call->inputs[X]);
+    int64_t out = call->inputs[WEIGHT]->shape.dims[0];
+    bool fresh = false;
+    mtl_status status = MTL_OK;
+    mtli_real *dw = mtli_gradient_fresh(call, sweep, WEIGHT, &fresh);
+    if (dw) {
+        mtli_matrix left = {dy, out, true};
+        mtli_matrix right = {x, in, false};
+        status = mtli_product(call, out, in, rows, left, right, dw, !fresh);
+    }
+    mtli_real *db = status == MTL_OK ? mtli_gradient(call, sweep, BIAS) : NULL;
+    if (db) {
+        add_bias_gradient(dy, rows, out, db);
+    }
+    return status;
+}
+
+static mtl_status linear_segment(const mtli_call *call, mtli_sweep *sweep, int32_t segment, const mtli_real *dy)
+{
+    int64_t in = mtli_features(call->inputs[X]);
+    int64_t out = call->inputs[WEIGHT]->shape.dims[0];
+    int64_t rows;
+    const int32_t *positions =
+        mtli_segment_positions(call, sweep, call->inputs[X], mtli_leading(call->inputs[X]), segment, &rows);
+    mtli_real *x = positions ? mtli_tape_scratch(call, (size_t)rows, (size_t)in * sizeof x[0]) : NULL;
+    mtli_real *g = x ? mtli_tape_scratch(call, (size_t)rows, (size_t)out * sizeof g[0]) : NULL;
+    if (!g) {
+        return mtli_call_context(call)->status;
+    }
+    if (rows == 0) {
+        return MTL_OK;
+    }
+    mtli_segment_gather(rows, positions, in, mtli_input_real(call, X), x);
+    mtli_segment_gather(rows, positions, out, dy, g);
+    mtli_sweep_select(sweep, segment);
+    return add_weight_gradients(call, sweep, rows, x, g);
+}
+
 static mtl_status linear_backward(const mtli_call *call, mtli_sweep *sweep)
 {
     int64_t rows = mtli_leading(call->inputs[X]);
     int64_t in = mtli_features(call->inputs[X]);
     int64_t out = call->inputs[WEIGHT]->shape.dims[0];
     const mtli_real *dy = mtli_output_gradient(call, sweep);
+    const mtli_segments *segments = mtli_sweep_segments(sweep);
     bool fresh = false;
     mtl_status status = MTL_OK;
     mtli_real *dx = mtli_gradient_fresh(call, sweep, X, &fresh);
@@ -78,15 +122,11 @@ static mtl_status linear_backward(const mtli_call *call, mtli_sweep *sweep)
         mtli_matrix weight = {mtli_input_real(call, WEIGHT), in, false};
         status = mtli_product(call, rows, in, out, left, weight, dx, !fresh);
     }
-    mtli_real *dw = status == MTL_OK ? mtli_gradient_fresh(call, sweep, WEIGHT, &fresh) : NULL;
-    if (dw) {
-        mtli_matrix left = {dy, out, true};
-        mtli_matrix x = {mtli_input_real(call, X), in, false};
-        status = mtli_product(call, out, in, rows, left, x, dw, !fresh);
+    if (!segments) {
+        return status == MTL_OK ? add_weight_gradients(call, sweep, rows, mtli_input_real(call, X), dy) : status;
     }
-    mtli_real *db = status == MTL_OK ? mtli_gradient(call, sweep, BIAS) : NULL;
-    if (db) {
-        add_bias_gradient(dy, rows, out, db);
+    for (int32_t t = 0; t < segments->count && status == MTL_OK; t++) {
+        status = linear_segment(call, sweep, t, dy);
     }
     return status;
 }
@@ -97,7 +137,8 @@ const mtli_op mtli_op_linear = {
     .name = "mtl_linear",
     .input_names = linear_inputs,
     .optional_inputs = 1u << BIAS,
-    .flags = MTLI_OP_ROW_SEPARABLE,
+    .weight_inputs = 1u << WEIGHT | 1u << BIAS,
+    .flags = MTLI_OP_ROW_SEPARABLE | MTLI_OP_SEGMENTS,
     .infer = linear_infer,
     .forward = linear_forward,
     .backward = linear_backward,

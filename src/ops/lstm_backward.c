@@ -3,39 +3,14 @@
  * gates, which need no sum between threads. */
 #include <string.h>
 
-#include "ops/lstm_layer.h"
+#include "ops/lstm_pass.h"
 
-enum { GRADIENT_ROWS = 96 /* of distinct tokens, in one piece of parallel work */ };
-
-typedef struct lstm_backward_pass {
-    const mtli_lstm_layer *layer;
-    const mtli_real *dy;
-    mtli_real *dx;     /* of x; NULL: not wanted */
-    bool dx_fresh;     /* overwrite it */
-    bool input_wanted; /* the gradient of x or of the table */
-    mtli_lstm_backward args[MTLI_LSTM_DIRECTIONS];
-    mtli_real *dh[MTLI_LSTM_DIRECTIONS];
-    mtli_real *packed[MTLI_LSTM_DIRECTIONS];
-    mtli_real *sums;        /* gate gradients of distinct tokens, of one direction */
-    mtli_real *distinct_dx; /* [distinct, input] */
-    /* The direction whose weight gradients are being formed. */
-    int32_t direction;
-    int32_t weight_pieces;
-    mtli_lstm_weights input_weights; /* dw_ih of distinct tokens */
-    mtli_lstm_weights weights;       /* all that is not above */
-} lstm_backward_pass;
-
-static void *scratch_reals(const lstm_backward_pass *pass, int64_t rows, int64_t width)
-{
-    return mtli_tape_scratch(pass->layer->call, (size_t)rows, (size_t)width * sizeof(mtli_real));
-}
-
-static bool is_distinct(const lstm_backward_pass *pass)
+static bool is_distinct(const mtli_lstm_pass *pass)
 {
     return pass->layer->distinct.count >= 0;
 }
 
-static bool take_direction_backward(lstm_backward_pass *pass, int32_t d)
+static bool take_direction_backward(mtli_lstm_pass *pass, int32_t d)
 {
     const mtli_lstm_layer *layer = pass->layer;
     const mtli_lstm_direction *direction = &layer->direction[d];
@@ -46,15 +21,15 @@ static bool take_direction_backward(lstm_backward_pass *pass, int32_t d)
     args->gates = direction->gates;
     args->c = direction->c;
     args->packed = pass->packed[d] =
-        scratch_reals(pass, 1, layer->kernels->lstm_backward_packed_size(layer->input, layer->hidden));
-    args->dh = pass->dh[d] = scratch_reals(pass, tokens, layer->hidden);
-    args->dgates = scratch_reals(pass, tokens, layer->kernels->lstm_gate_width(layer->hidden));
-    args->work = scratch_reals(pass, 1, layer->kernels->lstm_backward_work(layer->order.sequences, layer->hidden));
-    args->dx = dx ? scratch_reals(pass, tokens, layer->input) : NULL;
+        mtli_lstm_scratch(pass, 1, layer->kernels->lstm_backward_packed_size(layer->input, layer->hidden));
+    args->dh = pass->dh[d] = mtli_lstm_scratch(pass, tokens, layer->hidden);
+    args->dgates = mtli_lstm_scratch(pass, tokens, layer->kernels->lstm_gate_width(layer->hidden));
+    args->work = mtli_lstm_scratch(pass, 1, layer->kernels->lstm_backward_work(layer->order.sequences, layer->hidden));
+    args->dx = dx ? mtli_lstm_scratch(pass, tokens, layer->input) : NULL;
     return args->packed && args->dh && args->dgates && args->work && (args->dx || !dx);
 }
 
-static bool take_for_backward(lstm_backward_pass *pass)
+static bool take_for_backward(mtli_lstm_pass *pass)
 {
     const mtli_lstm_layer *layer = pass->layer;
     bool taken = true;
@@ -62,8 +37,8 @@ static bool take_for_backward(lstm_backward_pass *pass)
         taken = take_direction_backward(pass, d);
     }
     if (taken && is_distinct(pass)) {
-        pass->sums = scratch_reals(pass, layer->distinct.count, layer->kernels->lstm_gate_width(layer->hidden));
-        pass->distinct_dx = scratch_reals(pass, layer->distinct.count, layer->input);
+        pass->sums = mtli_lstm_scratch(pass, layer->distinct.count, layer->kernels->lstm_gate_width(layer->hidden));
+        pass->distinct_dx = mtli_lstm_scratch(pass, layer->distinct.count, layer->input);
         taken = pass->sums && pass->distinct_dx;
     }
     return taken;
@@ -72,7 +47,7 @@ static bool take_for_backward(lstm_backward_pass *pass)
 /* The first `directions` indexes pack weights, the others the gradient of the output. */
 static void prepare_backward_piece(void *argument, int32_t index)
 {
-    const lstm_backward_pass *pass = argument;
+    const mtli_lstm_pass *pass = argument;
     const mtli_lstm_layer *layer = pass->layer;
     int32_t directions = layer->attributes.directions;
     if (index < directions) {
@@ -89,7 +64,7 @@ static void prepare_backward_piece(void *argument, int32_t index)
 
 static void backward_piece(void *argument, int32_t index)
 {
-    const lstm_backward_pass *pass = argument;
+    const mtli_lstm_pass *pass = argument;
     int32_t directions = pass->layer->attributes.directions;
     mtli_part part = {index / directions, pass->layer->parts};
     pass->layer->kernels->lstm_backward(&pass->args[index % directions], part);
@@ -98,7 +73,7 @@ static void backward_piece(void *argument, int32_t index)
 /* Both directions of a sequence's dx, by one thread and in this order. */
 static void unpack_piece(void *argument, int32_t part)
 {
-    const lstm_backward_pass *pass = argument;
+    const mtli_lstm_pass *pass = argument;
     const mtli_lstm_layer *layer = pass->layer;
     for (int32_t d = 0; d < layer->attributes.directions; d++) {
         mtli_lstm_unpack(mtli_lstm_view_of(layer, d, part), layer->input, pass->args[d].dx, pass->dx, layer->input,
@@ -110,7 +85,7 @@ static void unpack_piece(void *argument, int32_t part)
 
 static void weight_piece(void *argument, int32_t index)
 {
-    const lstm_backward_pass *pass = argument;
+    const mtli_lstm_pass *pass = argument;
     const mtli_lstm_layer *layer = pass->layer;
     const mtli_kernels *kernels = layer->kernels;
     int64_t panels = kernels->lstm_panels(layer->hidden);
@@ -134,7 +109,7 @@ static void clear_if_fresh(mtli_real *values, bool fresh, int64_t size)
     }
 }
 
-static void fill_weights(lstm_backward_pass *pass, mtli_sweep *sweep, mtli_real *db, const int64_t *distinct_offsets)
+void mtli_lstm_fill_weights(mtli_lstm_pass *pass, mtli_sweep *sweep, mtli_real *db, const int64_t *distinct_offsets)
 {
     const mtli_lstm_layer *layer = pass->layer;
     const mtli_lstm_direction *direction = &layer->direction[pass->direction];
@@ -172,7 +147,7 @@ static void fill_weights(lstm_backward_pass *pass, mtli_sweep *sweep, mtli_real 
     }
 }
 
-static void add_bias(const lstm_backward_pass *pass, mtli_sweep *sweep, int32_t bias, const mtli_real *db)
+void mtli_lstm_add_bias(const mtli_lstm_pass *pass, mtli_sweep *sweep, int32_t bias, const mtli_real *db)
 {
     const mtli_lstm_layer *layer = pass->layer;
     mtli_real *target = mtli_gradient(layer->call, sweep, mtli_lstm_weight(layer, pass->direction, bias));
@@ -183,17 +158,17 @@ static void add_bias(const lstm_backward_pass *pass, mtli_sweep *sweep, int32_t 
 
 static void gradient_rows_piece(void *argument, int32_t index)
 {
-    const lstm_backward_pass *pass = argument;
+    const mtli_lstm_pass *pass = argument;
     const mtli_lstm_layer *layer = pass->layer;
-    int64_t begin = (int64_t)index * GRADIENT_ROWS;
+    int64_t begin = (int64_t)index * MTLI_LSTM_GRADIENT_ROWS;
     int64_t rest = layer->distinct.count - begin;
     layer->kernels->lstm_input_gradient(layer->input, layer->hidden, pass->packed[pass->direction], begin,
-                                        begin + (rest < GRADIENT_ROWS ? rest : GRADIENT_ROWS), layer->distinct.count,
-                                        pass->sums, pass->distinct_dx);
+                                        begin + (rest < MTLI_LSTM_GRADIENT_ROWS ? rest : MTLI_LSTM_GRADIENT_ROWS),
+                                        layer->distinct.count, pass->sums, pass->distinct_dx);
 }
 
 /* The gradient of the table: of distinct tokens, or of each token. */
-static mtl_status add_table_gradient(lstm_backward_pass *pass, mtli_sweep *sweep)
+static mtl_status add_table_gradient(mtli_lstm_pass *pass, mtli_sweep *sweep)
 {
     const mtli_lstm_layer *layer = pass->layer;
     if (!pass->input_wanted || !mtli_lstm_reads_tokens(layer)) {
@@ -203,13 +178,13 @@ static mtl_status add_table_gradient(lstm_backward_pass *pass, mtli_sweep *sweep
         return mtli_gradient_rows(layer->call, sweep, MTLI_LSTM_TABLE, layer->direction[pass->direction].token,
                                   layer->order.tokens, pass->args[pass->direction].dx);
     }
-    int32_t pieces = (int32_t)((layer->distinct.count + GRADIENT_ROWS - 1) / GRADIENT_ROWS);
+    int32_t pieces = (int32_t)((layer->distinct.count + MTLI_LSTM_GRADIENT_ROWS - 1) / MTLI_LSTM_GRADIENT_ROWS);
     mtli_parallel_for(mtli_call_context(layer->call), pieces, gradient_rows_piece, pass);
     return mtli_gradient_rows(layer->call, sweep, MTLI_LSTM_TABLE, layer->distinct.ids, layer->distinct.count,
                               pass->distinct_dx);
 }
 
-static int32_t count_weight_pieces(const mtli_lstm_layer *layer)
+int32_t mtli_lstm_weight_pieces(const mtli_lstm_layer *layer)
 {
     int64_t panels = layer->kernels->lstm_panels(layer->hidden);
     int32_t threads = mtli_call_context(layer->call)->threads;
@@ -217,22 +192,22 @@ static int32_t count_weight_pieces(const mtli_lstm_layer *layer)
 }
 
 /* One direction after the other: a host may use the same weights for both. */
-static mtl_status finish_direction(lstm_backward_pass *pass, mtli_sweep *sweep, int32_t direction, mtli_real *db)
+static mtl_status finish_direction(mtli_lstm_pass *pass, mtli_sweep *sweep, int32_t direction, mtli_real *db)
 {
     mtl_context *context = mtli_call_context(pass->layer->call);
     int64_t distinct_offsets[] = {0, pass->layer->distinct.count};
     pass->direction = direction;
-    pass->weight_pieces = count_weight_pieces(pass->layer);
-    fill_weights(pass, sweep, db, distinct_offsets);
+    pass->weight_pieces = mtli_lstm_weight_pieces(pass->layer);
+    mtli_lstm_fill_weights(pass, sweep, db, distinct_offsets);
     mtli_parallel_for(context, pass->weight_pieces, weight_piece, pass);
-    add_bias(pass, sweep, MTLI_LSTM_BIAS_IH, db);
-    add_bias(pass, sweep, MTLI_LSTM_BIAS_HH, db);
+    mtli_lstm_add_bias(pass, sweep, MTLI_LSTM_BIAS_IH, db);
+    mtli_lstm_add_bias(pass, sweep, MTLI_LSTM_BIAS_HH, db);
     return add_table_gradient(pass, sweep);
 }
 
 mtl_status mtli_lstm_layer_backward(const mtli_call *call, mtli_sweep *sweep)
 {
-    lstm_backward_pass pass = {.layer = call->saved, .dy = mtli_output_gradient(call, sweep)};
+    mtli_lstm_pass pass = {.layer = call->saved, .dy = mtli_output_gradient(call, sweep)};
     mtl_context *context = mtli_call_context(call);
     int32_t directions = pass.layer->attributes.directions;
     pass.input_wanted = mtli_call_needs(call, MTLI_LSTM_X); /* x or the table */
@@ -240,7 +215,7 @@ mtl_status mtli_lstm_layer_backward(const mtli_call *call, mtli_sweep *sweep)
         pass.dx = mtli_gradient_fresh(call, sweep, MTLI_LSTM_X, &pass.dx_fresh);
         pass.input_wanted = pass.dx != NULL;
     }
-    mtli_real *db = scratch_reals(&pass, 4, pass.layer->hidden);
+    mtli_real *db = mtli_lstm_scratch(&pass, 4, pass.layer->hidden);
     if (!db || !take_for_backward(&pass)) {
         return context->status;
     }
@@ -251,7 +226,8 @@ mtl_status mtli_lstm_layer_backward(const mtli_call *call, mtli_sweep *sweep)
     }
     mtl_status status = MTL_OK;
     for (int32_t d = 0; d < directions && status == MTL_OK; d++) {
-        status = finish_direction(&pass, sweep, d, db);
+        status = mtli_sweep_segments(sweep) ? mtli_lstm_finish_segments(&pass, sweep, d)
+                                            : finish_direction(&pass, sweep, d, db);
     }
     return status;
 }

@@ -145,6 +145,7 @@ void mtl_optimizer_destroy(mtl_optimizer *optimizer)
         return;
     }
     mtl_context *context = optimizer->context;
+    mtli_proximals_release(optimizer);
     for (int32_t i = 0; i < optimizer->num_entries; i++) {
         mtli_release_string(context, optimizer->entries[i].name);
     }
@@ -223,6 +224,9 @@ mtl_status mtl_optimizer_step(mtl_optimizer *optimizer, mtl_gradients *gradients
     mtli_enter(context);
     MTLI_REQUIRE(context, gradients);
     mtl_status status = check_gradients_of_optimizer(optimizer, gradients);
+    if (status == MTL_OK) {
+        status = mtli_proximals_check(optimizer);
+    }
     if (status != MTL_OK) {
         return status;
     }
@@ -244,7 +248,7 @@ mtl_status mtl_optimizer_step(mtl_optimizer *optimizer, mtl_gradients *gradients
     }
     mtli_float_mode_leave(mode);
     optimizer->steps++;
-    return MTL_OK;
+    return mtli_proximals_run(optimizer, rate, gradients);
 }
 
 int64_t mtl_optimizer_steps(const mtl_optimizer *optimizer)

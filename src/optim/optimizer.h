@@ -5,6 +5,7 @@
 
 #include <mtl/optimizer.h>
 
+#include "base/proximal.h"
 #include "kernels/update.h"
 #include "nn/model.h"
 
@@ -47,6 +48,13 @@ typedef struct mtli_common_options {
     int32_t num_slots;
 } mtli_common_options;
 
+/** A proximal step and where its parameters stand among the optimizer's. */
+typedef struct mtli_attached_proximal {
+    mtli_proximal proximal;
+    int32_t *entries;
+    int64_t num_entries;
+} mtli_attached_proximal;
+
 struct mtl_optimizer {
     mtl_context *context;
     const mtli_rule *rule;
@@ -63,11 +71,23 @@ struct mtl_optimizer {
     mtli_slot_entry *entries;
     mtli_real *state; /* all slots */
     size_t state_size;
+    int32_t num_proximals;
+    mtli_attached_proximal *proximals; /* in the order of their steps */
+    size_t proximals_capacity;
 };
 
 /** An optimizer with a rule; its own options are the caller's to fill. */
 mtl_status mtli_optimizer_create(mtl_model *model, const mtli_rule *rule, const mtli_common_options *common,
                                  mtl_optimizer **out);
+
+/** Has each step end with one more proximal step. Its parameters must be the optimizer's. On failure nothing is released. */
+mtl_status mtli_optimizer_add_proximal(mtl_optimizer *optimizer, const mtli_proximal *proximal);
+
+/** The proximal steps: the check that comes before the update, and what comes after it. `rate` is the learning rate
+ *  before group factors. */
+mtl_status mtli_proximals_check(const mtl_optimizer *optimizer);
+mtl_status mtli_proximals_run(mtl_optimizer *optimizer, double rate, const mtl_gradients *gradients);
+void mtli_proximals_release(mtl_optimizer *optimizer);
 
 /** The factor of the learning rate at a step (from 0). */
 double mtli_schedule_factor(const mtl_schedule_options *schedule, int64_t step);

@@ -77,8 +77,8 @@ static mtl_status allocate_block(mtli_parameters *parameters, const mtli_paramet
     return MTL_OK;
 }
 
-mtl_status mtli_parameters_create(mtl_context *context, const mtli_parameter_spec *specs, int32_t count,
-                                  mtli_parameters **out)
+static mtl_status create_parameters(mtl_context *context, const mtli_parameter_spec *specs, int32_t count, bool hollow,
+                                    mtli_parameters **out)
 {
     mtli_parameters *parameters = mtli_allocate_zeroed(context, sizeof *parameters);
     if (!parameters) {
@@ -94,7 +94,7 @@ mtl_status mtli_parameters_create(mtl_context *context, const mtli_parameter_spe
         parameters->count = count;
         status = lay_out(parameters, specs);
     }
-    if (status == MTL_OK) {
+    if (status == MTL_OK && !hollow) {
         status = allocate_block(parameters, specs);
     }
     if (status != MTL_OK) {
@@ -103,6 +103,18 @@ mtl_status mtli_parameters_create(mtl_context *context, const mtli_parameter_spe
     }
     *out = parameters;
     return MTL_OK;
+}
+
+mtl_status mtli_parameters_create(mtl_context *context, const mtli_parameter_spec *specs, int32_t count,
+                                  mtli_parameters **out)
+{
+    return create_parameters(context, specs, count, false, out);
+}
+
+mtl_status mtli_parameters_create_hollow(mtl_context *context, const mtli_parameter_spec *specs, int32_t count,
+                                         mtli_parameters **out)
+{
+    return create_parameters(context, specs, count, true, out);
 }
 
 mtli_parameters *mtli_parameters_retain(mtli_parameters *parameters)

@@ -37,12 +37,16 @@ struct mtli_parameters {
     mtli_refcount refs;
     int32_t count;
     mtli_parameter *list;
-    mtli_real *block;
+    mtli_real *block;  /* NULL: hollow */
     size_t block_size; /* values, gaps included */
 };
 
 mtl_status mtli_parameters_create(mtl_context *context, const mtli_parameter_spec *specs, int32_t count,
                                   mtli_parameters **out);
+
+/** Names and shapes alone: no block, tensors without data. For modules whose parameters are bound on every tape. */
+mtl_status mtli_parameters_create_hollow(mtl_context *context, const mtli_parameter_spec *specs, int32_t count,
+                                         mtli_parameters **out);
 mtli_parameters *mtli_parameters_retain(mtli_parameters *parameters);
 void mtli_parameters_release(mtli_parameters *parameters);
 

@@ -44,8 +44,13 @@ PIN(mtl_sampler_options, reserved0, 72, 68, 72)
 PIN(mtl_sampler_position, batch, 16, 16, 16)
 PIN(mtl_lstm_options, output_dropout, 72, 68, 72)
 PIN(mtl_head_options, reserved0, 32, 28, 32)
+PIN(mtl_factorized_options, shared, 48, 36, 40)
+PIN(mtl_linear_options, reserved0, 48, 40, 40)
+PIN(mtl_linear_report, step, 72, 68, 72)
 PIN(mtl_cross_entropy_options, label_smoothing, 24, 16, 16)
 PIN(mtl_binary_cross_entropy_options, positive_weights, 16, 8, 8)
+PIN(mtl_orthogonality_options, reserved0, 24, 20, 20)
+PIN(mtl_cosine_similarity_options, reserved0, 16, 12, 12)
 PIN(mtl_model_options, struct_size, 8, 4, 4)
 PIN(mtl_objective_options, reserved0, 16, 12, 12)
 PIN(mtl_lstm_weights, bias_hh, 32, 16, 16)
@@ -53,6 +58,7 @@ PIN(mtl_sgd_options, sparse, 48, 44, 48)
 PIN(mtl_adam_options, reserved0, 64, 60, 64)
 PIN(mtl_group_options, weight_decay, 24, 20, 24)
 PIN(mtl_schedule_options, final_factor, 56, 52, 56)
+PIN(mtl_penalty_options, graph, 64, 52, 56)
 PIN(mtl_tape_options, initial_bytes, 16, 12, 16)
 PIN(mtl_tokenizer_options, max_token_bytes, 24, 20, 20)
 PIN(mtl_vocabulary_options, max_size, 24, 20, 24)
@@ -78,14 +84,20 @@ int main(void)
     OPTIONS(mtl_sampler_options, MTL_SAMPLER_OPTIONS_INIT);
     OPTIONS(mtl_lstm_options, MTL_LSTM_OPTIONS_INIT);
     OPTIONS(mtl_head_options, MTL_HEAD_OPTIONS_INIT);
+    OPTIONS(mtl_factorized_options, MTL_FACTORIZED_OPTIONS_INIT);
+    OPTIONS(mtl_linear_options, MTL_LINEAR_OPTIONS_INIT);
+    OPTIONS(mtl_linear_report, MTL_LINEAR_REPORT_INIT);
     OPTIONS(mtl_cross_entropy_options, MTL_CROSS_ENTROPY_OPTIONS_INIT);
     OPTIONS(mtl_binary_cross_entropy_options, MTL_BINARY_CROSS_ENTROPY_OPTIONS_INIT);
+    OPTIONS(mtl_orthogonality_options, MTL_ORTHOGONALITY_OPTIONS_INIT);
+    OPTIONS(mtl_cosine_similarity_options, MTL_COSINE_SIMILARITY_OPTIONS_INIT);
     OPTIONS(mtl_model_options, MTL_MODEL_OPTIONS_INIT);
     OPTIONS(mtl_objective_options, MTL_OBJECTIVE_OPTIONS_INIT);
     OPTIONS(mtl_sgd_options, MTL_SGD_OPTIONS_INIT);
     OPTIONS(mtl_adam_options, MTL_ADAM_OPTIONS_INIT);
     OPTIONS(mtl_group_options, MTL_GROUP_OPTIONS_INIT);
     OPTIONS(mtl_schedule_options, MTL_SCHEDULE_OPTIONS_INIT);
+    OPTIONS(mtl_penalty_options, MTL_PENALTY_OPTIONS_INIT);
     OPTIONS(mtl_tape_options, MTL_TAPE_OPTIONS_INIT);
     OPTIONS(mtl_tokenizer_options, MTL_TOKENIZER_OPTIONS_INIT);
     OPTIONS(mtl_vocabulary_options, MTL_VOCABULARY_OPTIONS_INIT);

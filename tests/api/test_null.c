@@ -62,6 +62,10 @@ static void constructors_without_a_context(void **state)
     ARGUMENT(mtl_optimizer_create_sgd(NULL, NULL, (mtl_optimizer **)&out));
     ARGUMENT(mtl_optimizer_create_adam(NULL, NULL, (mtl_optimizer **)&out));
     ARGUMENT(mtl_optimizer_create_adamw(NULL, NULL, (mtl_optimizer **)&out));
+    ARGUMENT(mtl_encoder_create_factorized(NULL, 1, NULL, (mtl_encoder **)&out));
+    ARGUMENT(mtl_head_create_factorized(NULL, 1, NULL, (mtl_head **)&out));
+    ARGUMENT(mtl_penalty_create(NULL, NULL, 2, NULL, (mtl_penalty **)&out));
+    ARGUMENT(mtl_penalty_create_split(NULL, NULL, (mtl_penalty **)&out));
     assert_null(out);
 }
 
@@ -96,12 +100,23 @@ static void methods_without_an_object(void **state)
     ARGUMENT(mtl_objective_share_encoder(NULL, NULL));
     ARGUMENT(mtl_objective_add_task(NULL, "x", 1));
     ARGUMENT(mtl_objective_set_weight(NULL, 0, 1));
+    ARGUMENT(mtl_objective_add_penalty(NULL, NULL));
+    ARGUMENT(mtl_linear_fit(NULL, NULL, 1, NULL, NULL, NULL, 0, NULL, NULL));
     ARGUMENT(mtl_objective_backward(NULL, NULL, NULL, 0, NULL));
     ARGUMENT(mtl_objective_step(NULL, NULL, no_evaluation, NULL));
     ARGUMENT(mtl_optimizer_step(NULL, NULL));
     ARGUMENT(mtl_optimizer_set_learning_rate(NULL, 1));
     ARGUMENT(mtl_optimizer_add_group(NULL, "*", NULL, NULL));
     ARGUMENT(mtl_optimizer_set_schedule(NULL, NULL));
+    ARGUMENT(mtl_optimizer_add_proximal(NULL, NULL));
+    ARGUMENT(mtl_factorized_ranks(NULL, "weight", NULL, 0, NULL));
+    ARGUMENT(mtl_factorized_sharing(NULL, "weight", NULL, 0, &value));
+    ARGUMENT(mtl_factorized_read(NULL, "weight", 0, &value, 1));
+    ARGUMENT(mtl_penalty_set_coefficient(NULL, 1));
+    ARGUMENT(mtl_penalty_value(NULL, &value));
+    ARGUMENT(mtl_penalty_singular_values(NULL, 0, 0, &value, 1, NULL));
+    ARGUMENT(mtl_penalty_rank(NULL, 0, 0, 0, NULL));
+    ARGUMENT(mtl_penalty_read(NULL, 0, 0, &value, 1));
     ARGUMENT(mtl_metrics_add(NULL, NULL, NULL));
     ARGUMENT(mtl_metrics_add_loss(NULL, 1, 1));
     ARGUMENT(mtl_tokenizer_run(NULL, "x", 1, no_token, NULL));
@@ -159,6 +174,19 @@ static void accessors_give_the_documented_values(void **state)
     assert_true(isnan(mtl_objective_value(NULL)));
     assert_int_equal(mtl_optimizer_steps(NULL), 0);
     assert_near(mtl_optimizer_learning_rate(NULL), 0, 0);
+    assert_null(mtl_encoder_factorized(NULL));
+    assert_null(mtl_head_factorized(NULL));
+    assert_int_equal(mtl_factorized_num_tasks(NULL), 0);
+    assert_non_null(mtl_encoder_forward_task(NULL, NULL, 0, NULL));
+    assert_non_null(mtl_head_forward_task(NULL, NULL, 0, NULL));
+    assert_near(mtl_penalty_coefficient(NULL), 0, 0);
+    assert_int_equal(mtl_penalty_num_networks(NULL), 0);
+    assert_int_equal(mtl_penalty_num_parameters(NULL), 0);
+    assert_null(mtl_penalty_parameter_name(NULL, 0));
+    assert_int_equal(mtl_penalty_num_unmatched(NULL), 0);
+    assert_null(mtl_penalty_unmatched_name(NULL, 0));
+    assert_int_equal(mtl_penalty_num_matrices(NULL, 0), 0);
+    assert_null(mtl_penalty_component(NULL, 0));
     assert_int_equal(mtl_metrics_rows(NULL), 0);
     assert_true(isnan(mtl_metrics_accuracy(NULL)));
     assert_true(isnan(mtl_metrics_macro_f1(NULL)));
@@ -216,6 +244,7 @@ static void ends_and_references_take_null(void **state)
     mtl_gradients_scale(NULL, 2);
     mtl_objective_destroy(NULL);
     mtl_optimizer_destroy(NULL);
+    mtl_penalty_destroy(NULL);
     mtl_metrics_destroy(NULL);
     mtl_metrics_clear(NULL);
     mtl_tokenizer_release(NULL);
@@ -396,6 +425,60 @@ static void methods_name_what_is_null(void **state)
     close_fixture(&f);
 }
 
+static void factorized_modules_name_what_is_null(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    mtl_encoder *encoder = NULL;
+    mtl_head *head = NULL;
+    mtl_encoder *no_encoder = NULL;
+    mtl_head *no_head = NULL;
+    int64_t count = 0;
+    ARGUMENT(mtl_encoder_create_factorized(&no_encoder, 1, NULL, &encoder));
+    ARGUMENT(mtl_head_create_factorized(&no_head, 1, NULL, &head));
+    NAMED(mtl_encoder_create_factorized(&f.tasks.encoder, 1, NULL, NULL), "out");
+    NAMED(mtl_head_create_factorized(&f.tasks.heads[0], 1, NULL, NULL), "out");
+    assert_ok(f.context, mtl_encoder_create_factorized(&f.tasks.encoder, 1, NULL, &encoder));
+    const mtl_factorized *factorized = mtl_encoder_factorized(encoder);
+    NAMED(mtl_factorized_ranks(factorized, NULL, NULL, 0, &count), "name");
+    NAMED(mtl_factorized_ranks(factorized, "lstm.weight_hh_l0", NULL, 0, NULL), "count");
+    NAMED(mtl_factorized_sharing(factorized, NULL, NULL, 0, NULL), "name");
+    NAMED(mtl_factorized_read(factorized, NULL, 0, NULL, 0), "name");
+    NAMED(mtl_factorized_read(factorized, "lstm.weight_hh_l0", 0, NULL, 0), "values");
+    mtl_encoder_release(encoder);
+    close_fixture(&f);
+}
+
+static void penalties_name_what_is_null(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    const char *const modules[] = {"encoder", NULL};
+    double value = 0;
+    int64_t count = 0;
+    mtl_penalty *penalty = NULL;
+    mtl_penalty_options options = MTL_PENALTY_OPTIONS_INIT;
+    options.kind = MTL_PENALTY_L1;
+    NAMED(mtl_penalty_create(f.tasks.model, NULL, 1, &options, &penalty), "modules");
+    NAMED(mtl_penalty_create(f.tasks.model, modules, 2, &options, &penalty), "modules[1]");
+    NAMED(mtl_penalty_create(f.tasks.model, modules, 1, &options, NULL), "out");
+    assert_null(penalty);
+    assert_ok(f.context, mtl_penalty_create(f.tasks.model, modules, 1, &options, &penalty));
+    NAMED(mtl_penalty_create_split(penalty, NULL, &penalty), "second");
+    NAMED(mtl_penalty_create_split(penalty, penalty, NULL), "out");
+    NAMED(mtl_penalty_value(penalty, NULL), "value");
+    NAMED(mtl_penalty_singular_values(penalty, 0, 0, NULL, 1, &count), "values");
+    NAMED(mtl_penalty_singular_values(penalty, 0, 0, &value, 1, NULL), "count");
+    NAMED(mtl_penalty_rank(penalty, 0, 0, 0, NULL), "rank");
+    NAMED(mtl_penalty_read(penalty, 0, 0, NULL, 1), "values");
+    NAMED(mtl_objective_add_penalty(f.tasks.objective, NULL), "penalty");
+    NAMED(mtl_optimizer_add_proximal(f.tasks.optimizer, NULL), "penalty");
+    mtl_penalty_destroy(penalty);
+    close_fixture(&f);
+}
+
 static void text_and_data_name_what_is_null(void **state)
 {
     (void)state;
@@ -493,6 +576,8 @@ static mtl_tensor *call_operation(int which, mtl_tape *tape, mtl_tensor *x)
     case 28: return mtl_mean(tape, NULL);
     case 29: return mtl_encoder_forward(NULL, tape, x);
     case 30: return mtl_head_forward(NULL, tape, x);
+    case 31: return mtl_orthogonality(tape, x, NULL, NULL);
+    case 32: return mtl_cosine_similarity(tape, x, NULL, NULL);
     default: return NULL;
     }
     /* clang-format on */
@@ -590,8 +675,10 @@ int main(void)
         cmocka_unit_test(constructors_without_a_context),       cmocka_unit_test(methods_without_an_object),
         cmocka_unit_test(accessors_give_the_documented_values), cmocka_unit_test(ends_and_references_take_null),
         cmocka_unit_test(constructors_name_what_is_null),       cmocka_unit_test(methods_name_what_is_null),
-        cmocka_unit_test(text_and_data_name_what_is_null),      cmocka_unit_test(checkpoints_name_what_is_null),
-        cmocka_unit_test(operations_without_tape_or_inputs),    cmocka_unit_test(every_public_function_is_here),
+        cmocka_unit_test(factorized_modules_name_what_is_null),
+        cmocka_unit_test(penalties_name_what_is_null),          cmocka_unit_test(text_and_data_name_what_is_null),
+        cmocka_unit_test(checkpoints_name_what_is_null),        cmocka_unit_test(operations_without_tape_or_inputs),
+        cmocka_unit_test(every_public_function_is_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

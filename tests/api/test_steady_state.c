@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A training step whose sizes were seen before takes nothing from the allocator: encoder, heads, losses, objective,
- * optimizer, clipping, and the sampler that brings the batches. */
+ * optimizer, clipping, penalties, and the sampler that brings the batches. */
+#include "soft_tasks.h"
 #include "support.h"
 #include "two_tasks.h"
 
@@ -72,6 +73,66 @@ static void a_second_step_by_callback_allocates_nothing(void **state)
     assert_int_equal(test_allocations(context), before);
     two_tasks_destroy(&tasks);
     mtl_context_release(context);
+}
+
+/* ---- with penalties ---- */
+
+static mtl_penalty *make_penalty(soft_tasks *tasks, int32_t kind, int32_t sparse, const char *parameters)
+{
+    mtl_penalty *penalty = NULL;
+    mtl_penalty_options options = MTL_PENALTY_OPTIONS_INIT;
+    options.kind = kind;
+    options.sparse = sparse;
+    options.parameters = parameters;
+    options.coefficient = 1e-3;
+    assert_ok(tasks->context, mtl_penalty_create(tasks->model, soft_tasks_encoders, 2, &options, &penalty));
+    return penalty;
+}
+
+/* Every kind as a term and as a proximal step, lazy and dense on embeddings, and a split. */
+static void add_every_penalty(soft_tasks *tasks)
+{
+    const char *all = "lstm.*,embedding.weight";
+    mtl_penalty *added[20];
+    int count = 0;
+    for (int32_t kind = MTL_PENALTY_L2; kind <= MTL_PENALTY_CLUSTERED; kind++) {
+        added[count] = make_penalty(tasks, kind, MTL_SPARSE_DENSE, all);
+        assert_ok(tasks->context, mtl_objective_add_penalty(tasks->objective, added[count++]));
+        added[count] = make_penalty(tasks, kind, MTL_SPARSE_DENSE, all);
+        assert_ok(tasks->context, mtl_optimizer_add_proximal(tasks->optimizer, added[count++]));
+    }
+    added[count] = make_penalty(tasks, MTL_PENALTY_L2, MTL_SPARSE_LAZY, "embedding.weight");
+    assert_ok(tasks->context, mtl_objective_add_penalty(tasks->objective, added[count++]));
+    added[count] = make_penalty(tasks, MTL_PENALTY_L1, MTL_SPARSE_LAZY, "embedding.weight");
+    assert_ok(tasks->context, mtl_optimizer_add_proximal(tasks->optimizer, added[count++]));
+    mtl_penalty *first = make_penalty(tasks, MTL_PENALTY_LINF1, MTL_SPARSE_LAZY, "lstm.*");
+    mtl_penalty *second = make_penalty(tasks, MTL_PENALTY_TRACE_NORM, MTL_SPARSE_LAZY, "lstm.*");
+    assert_ok(tasks->context, mtl_penalty_create_split(first, second, &added[count]));
+    assert_ok(tasks->context, mtl_optimizer_add_proximal(tasks->optimizer, added[count++]));
+    mtl_penalty_destroy(first);
+    mtl_penalty_destroy(second);
+    while (count > 0) {
+        mtl_penalty_destroy(added[--count]);
+    }
+}
+
+static void a_second_step_with_penalties_allocates_nothing(void **state)
+{
+    (void)state;
+    for (int32_t threads = 1; threads <= 2; threads++) {
+        mtl_context *context = context_with(threads, MTL_GEMM_AUTO);
+        soft_tasks tasks;
+        assert_ok(context, soft_tasks_create(context, 1, 0.01, &tasks));
+        add_every_penalty(&tasks);
+        assert_ok(context, soft_tasks_step(&tasks));
+        uint64_t before = test_allocations(context);
+        for (int step = 0; step < 5; step++) {
+            assert_ok(context, soft_tasks_step(&tasks));
+        }
+        assert_int_equal(test_allocations(context), before);
+        soft_tasks_destroy(&tasks);
+        mtl_context_release(context);
+    }
 }
 
 /* ---- with a sampler ---- */
@@ -197,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_equal_step_allocates_nothing),
         cmocka_unit_test(a_second_step_by_callback_allocates_nothing),
+        cmocka_unit_test(a_second_step_with_penalties_allocates_nothing),
         cmocka_unit_test(a_repeated_epoch_allocates_nothing),
         cmocka_unit_test(a_second_equal_inference_allocates_nothing),
     };

@@ -250,8 +250,10 @@ static void count_end(void *user)
 static mtl_status try_custom_encoder(const scene *s, void *given, size_t size)
 {
     static const mtl_parameter_spec parameters[4] = {
-        {"a", {2, 3, 0, 0}, 2, MTL_INIT_NORMAL, 0.5}, {"b", {4, 0, 0, 0}, 1, MTL_INIT_ONES, 0},
-        {"a", {1, 0, 0, 0}, 1, MTL_INIT_ZEROS, 0},    {NULL, {0, 0, 0, 0}, 9, 7, -1},
+        {"a", {2, 3, 0, 0}, 2, MTL_INIT_NORMAL, 0.5},
+        {"b", {4, 0, 0, 0}, 1, MTL_INIT_ONES, 0},
+        {"a", {1, 0, 0, 0}, 1, MTL_INIT_ZEROS, 0},
+        {NULL, {0, 0, 0, 0}, 9, 7, -1},
     };
     int ended = 0;
     bool counted = false;
@@ -411,6 +413,62 @@ static mtl_status try_schedule(const scene *s, void *given, size_t size)
     return try_optimizer(s, given, 'p');
 }
 
+/* Three heads of one shape; what a penalty can be asked and done must end with a status too. */
+static mtl_model *make_three_heads(const scene *s, const char *const *names)
+{
+    mtl_model *model = NULL;
+    require(mtl_model_create(s->context, NULL, &model) == MTL_OK);
+    for (int t = 0; t < 3; t++) {
+        mtl_head *head = NULL;
+        require(mtl_head_create_classifier(s->context, FEATURES, CLASSES, NULL, &head) == MTL_OK);
+        require(mtl_model_add_head(model, names[t], head) == MTL_OK);
+        mtl_head_release(head);
+    }
+    return model;
+}
+
+static void use_penalty(const scene *s, mtl_model *model, mtl_penalty *penalty)
+{
+    mtl_optimizer *optimizer = NULL;
+    mtl_gradients *gradients = NULL;
+    double value = -1;
+    int64_t rank = -1;
+    mtl_status status = mtl_penalty_value(penalty, &value);
+    require(status == MTL_OK ? value >= 0 : status == MTL_ERROR_NUMERIC);
+    status = mtl_penalty_rank(penalty, 0, 0, 1e-6, &rank);
+    require(status == MTL_OK ? rank >= 0 && rank <= 3 : status == MTL_ERROR_NUMERIC || status == MTL_ERROR_MEMORY);
+    require(mtl_optimizer_create_sgd(model, NULL, &optimizer) == MTL_OK);
+    require(mtl_gradients_create(model, &gradients) == MTL_OK);
+    status = mtl_optimizer_add_proximal(optimizer, penalty);
+    require(status == MTL_OK || status == MTL_ERROR_UNSUPPORTED);
+    status = mtl_optimizer_step(optimizer, gradients);
+    require(status == MTL_OK || (status == MTL_ERROR_NUMERIC && mtl_context_last_error(s->context)[0] != '\0'));
+    mtl_gradients_destroy(gradients);
+    mtl_optimizer_destroy(optimizer);
+}
+
+static mtl_status try_penalty(const scene *s, void *given, size_t size)
+{
+    static const char *const names[3] = {"x", "y", "z"};
+    static const char *const patterns[4] = {"*", "weight", "bias,w*", "nothing"};
+    static const double graph[9] = {0, 1, 2, 0.5, 0, 1, 0, 0, 0};
+    if (size >= sizeof(mtl_penalty_options)) {
+        mtl_penalty_options *options = given;
+        options->parameters = pick(s, 0, patterns[s->pointers >> 2 & 3]);
+        options->graph = pick(s, 1, graph);
+    }
+    mtl_model *model = make_three_heads(s, names);
+    mtl_penalty *penalty = NULL;
+    int32_t count = 3 - (s->pointers >> 4 & 3);
+    mtl_status status = finish(s, mtl_penalty_create(model, names, count, given, &penalty), &penalty);
+    if (penalty) {
+        use_penalty(s, model, penalty);
+    }
+    mtl_penalty_destroy(penalty);
+    mtl_model_destroy(model);
+    return status;
+}
+
 /* ---- operations ---- */
 
 static mtl_status try_tape(const scene *s, void *given, size_t size)
@@ -466,6 +524,10 @@ static mtl_status try_operation(const scene *s, void *given, size_t size, char w
             ((mtl_binary_cross_entropy_options *)given)->positive_weights = s->pointers & 1 ? weights : NULL;
         }
         result = mtl_binary_cross_entropy(tape, logits, logits, given);
+    } else if (which == 'r') {
+        result = mtl_orthogonality(tape, logits, logits, given);
+    } else if (which == 'c') {
+        result = mtl_cosine_similarity(tape, logits, logits, given);
     } else {
         if (size >= sizeof(mtl_custom_op_options)) {
             mtl_custom_op_options *options = given;
@@ -496,6 +558,16 @@ static mtl_status try_binary(const scene *s, void *given, size_t size)
     return try_operation(s, given, size, 'b');
 }
 
+static mtl_status try_orthogonality(const scene *s, void *given, size_t size)
+{
+    return try_operation(s, given, size, 'r');
+}
+
+static mtl_status try_cosine(const scene *s, void *given, size_t size)
+{
+    return try_operation(s, given, size, 'c');
+}
+
 static mtl_status try_custom_op(const scene *s, void *given, size_t size)
 {
     return try_operation(s, given, size, 'o');
@@ -522,6 +594,9 @@ static const mtl_schedule_options default_schedule = MTL_SCHEDULE_OPTIONS_INIT;
 static const mtl_tape_options default_tape = MTL_TAPE_OPTIONS_INIT;
 static const mtl_cross_entropy_options default_cross_entropy = MTL_CROSS_ENTROPY_OPTIONS_INIT;
 static const mtl_binary_cross_entropy_options default_binary = MTL_BINARY_CROSS_ENTROPY_OPTIONS_INIT;
+static const mtl_orthogonality_options default_orthogonality = MTL_ORTHOGONALITY_OPTIONS_INIT;
+static const mtl_cosine_similarity_options default_cosine = MTL_COSINE_SIMILARITY_OPTIONS_INIT;
+static const mtl_penalty_options default_penalty = MTL_PENALTY_OPTIONS_INIT;
 static const mtl_custom_op_options default_custom_op = MTL_CUSTOM_OP_OPTIONS_INIT;
 
 static const struct option_case {
@@ -549,6 +624,9 @@ static const struct option_case {
     {&default_cross_entropy, sizeof default_cross_entropy, try_cross_entropy},
     {&default_binary, sizeof default_binary, try_binary},
     {&default_custom_op, sizeof default_custom_op, try_custom_op},
+    {&default_orthogonality, sizeof default_orthogonality, try_orthogonality},
+    {&default_cosine, sizeof default_cosine, try_cosine},
+    {&default_penalty, sizeof default_penalty, try_penalty},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

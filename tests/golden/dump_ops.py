@@ -95,6 +95,20 @@ def cross_entropy(smoothing=0.0):
     return loss
 
 
+def orthogonality(center, normalize, mean):
+    """||A^T B||_F^2; with everything set the loss of domain separation networks."""
+
+    def loss(a, b):
+        if center:
+            a, b = a - a.mean(0), b - b.mean(0)
+        if normalize:
+            a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
+        squares = (a.T @ b).square()
+        return squares.mean() if mean else squares.sum()
+
+    return loss
+
+
 x = randn(3, 5)
 case("linear", F.linear, [randn(4, 3), randn(2, 3), randn(2)])
 case("add", torch.add, [randn(2, 3, 4), randn(3, 4)])
@@ -134,6 +148,13 @@ case("mean_squared_error", F.mse_loss, [randn(4, 3), randn(4, 3)])
 case("mean_squared_error", of_pairs(F.mse_loss), [randn(4, 3), targets])
 case("huber", huber(0.5), [randn(4, 3), randn(4, 3)], 0.5)
 case("huber", huber(1.5), [randn(4, 3), targets], 1.5)
+for bits in (0, 1, 2, 4, 7):  # center, normalize, mean
+    flags = [bits >> i & 1 for i in range(3)]
+    case("orthogonality", orthogonality(*flags), [randn(6, 4), randn(6, 3)], float(bits))
+    case("orthogonality", orthogonality(*flags), [randn(2, 12), randn(2, 14)], float(bits))  # few rows
+case("cosine_similarity", lambda a, b: F.cosine_similarity(a, b, dim=-1).mean(), [randn(5, 4), randn(5, 4)], 0.0)
+case("cosine_similarity", lambda a, b: F.cosine_similarity(a, b, dim=-1).square().mean(), [randn(5, 4), randn(5, 4)],
+     1.0)
 
 
 def number(value):

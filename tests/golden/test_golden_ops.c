@@ -31,7 +31,8 @@ typedef struct golden_case {
 
 /* The kernels err by at most 3 ε (kernels.h) and add a few roundings; sums are in double. So results are exact to 8 ε
  * of the terms that they are sums of, and gradients, products of two such results, to 16 ε. These terms are not larger
- * than the largest value of the output (1 for a probability), and of the gradient or the weights. */
+ * than the largest value of the output (1 for a probability), and of the gradient or the weights. Matrix products add up
+ * k <= 14 terms in float32: as roundings are independent, √k ε < 4 ε of their size, twice that when squared. */
 #define TOLERANCE (16 * MTLI_REAL_EPSILON)
 
 static mtl_tensor *run_cross_entropy(mtl_tape *tape, const golden_case *golden, mtl_tensor *const *in)
@@ -47,6 +48,23 @@ static mtl_tensor *run_binary(mtl_tape *tape, mtl_tensor *const *in)
     mtl_binary_cross_entropy_options options = MTL_BINARY_CROSS_ENTROPY_OPTIONS_INIT;
     options.positive_weights = in[2];
     return mtl_binary_cross_entropy(tape, in[0], in[1], &options);
+}
+
+static mtl_tensor *run_orthogonality(mtl_tape *tape, const golden_case *golden, mtl_tensor *const *in)
+{
+    mtl_orthogonality_options options = MTL_ORTHOGONALITY_OPTIONS_INIT;
+    int32_t bits = (int32_t)golden->argument;
+    options.center = bits & 1;
+    options.normalize = bits >> 1 & 1;
+    options.mean = bits >> 2 & 1;
+    return mtl_orthogonality(tape, in[0], in[1], &options);
+}
+
+static mtl_tensor *run_cosine(mtl_tape *tape, const golden_case *golden, mtl_tensor *const *in)
+{
+    mtl_cosine_similarity_options options = MTL_COSINE_SIMILARITY_OPTIONS_INIT;
+    options.squared = (int32_t)golden->argument;
+    return mtl_cosine_similarity(tape, in[0], in[1], &options);
 }
 
 static mtl_tensor *run_op(mtl_tape *tape, const golden_case *golden, mtl_tensor *const *in)
@@ -90,6 +108,10 @@ static mtl_tensor *run_op(mtl_tape *tape, const golden_case *golden, mtl_tensor 
         return mtl_mean_squared_error(tape, in[0], in[1]);
     } else if (strcmp(op, "huber") == 0) {
         return mtl_huber(tape, in[0], in[1], golden->argument);
+    } else if (strcmp(op, "orthogonality") == 0) {
+        return run_orthogonality(tape, golden, in);
+    } else if (strcmp(op, "cosine_similarity") == 0) {
+        return run_cosine(tape, golden, in);
     }
     fail_msg("no operation %s", op);
     return NULL;

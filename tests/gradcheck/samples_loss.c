@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Samples of the losses, with missing labels, weights and smoothing. Targets and weights are differentiated too. */
 #include <mtl/loss.h>
+#include <mtl/ops.h>
 
 #include "samples.h"
 
@@ -52,6 +53,56 @@ static mtl_tensor *run_huber(mtl_tape *tape, mtl_tensor *const *in)
     return mtl_huber(tape, in[0], in[1], 0.7);
 }
 
+static mtl_tensor *run_orthogonality(mtl_tape *tape, mtl_tensor *const *in)
+{
+    return mtl_orthogonality(tape, in[0], in[1], NULL);
+}
+
+static mtl_tensor *run_mean_orthogonality(mtl_tape *tape, mtl_tensor *const *in)
+{
+    mtl_orthogonality_options options = MTL_ORTHOGONALITY_OPTIONS_INIT;
+    options.mean = 1;
+    return mtl_orthogonality(tape, in[0], in[1], &options);
+}
+
+static mtl_tensor *run_centered(mtl_tape *tape, mtl_tensor *const *in)
+{
+    mtl_orthogonality_options options = MTL_ORTHOGONALITY_OPTIONS_INIT;
+    options.center = 1;
+    return mtl_orthogonality(tape, in[0], in[1], &options);
+}
+
+static mtl_tensor *run_normalized(mtl_tape *tape, mtl_tensor *const *in)
+{
+    mtl_orthogonality_options options = MTL_ORTHOGONALITY_OPTIONS_INIT;
+    options.normalize = 1;
+    return mtl_orthogonality(tape, in[0], in[1], &options);
+}
+
+static mtl_tensor *run_difference(mtl_tape *tape, mtl_tensor *const *in)
+{
+    mtl_orthogonality_options options = MTL_ORTHOGONALITY_OPTIONS_INIT;
+    options.center = options.normalize = options.mean = 1;
+    return mtl_orthogonality(tape, in[0], in[1], &options);
+}
+
+static mtl_tensor *run_with_itself(mtl_tape *tape, mtl_tensor *const *in)
+{
+    return mtl_add(tape, mtl_orthogonality(tape, in[0], in[0], NULL), mtl_cosine_similarity(tape, in[0], in[0], NULL));
+}
+
+static mtl_tensor *run_cosine(mtl_tape *tape, mtl_tensor *const *in)
+{
+    mtl_cosine_similarity_options options = MTL_COSINE_SIMILARITY_OPTIONS_INIT;
+    options.squared = 0;
+    return mtl_cosine_similarity(tape, in[0], in[1], &options);
+}
+
+static mtl_tensor *run_squared_cosine(mtl_tape *tape, mtl_tensor *const *in)
+{
+    return mtl_cosine_similarity(tape, in[0], in[1], NULL);
+}
+
 const op_sample samples_loss[] = {
     {"mtl_cross_entropy", "plain", run_cross_entropy, {REAL(5, 3), LABELS(5, labels)}},
     {"mtl_cross_entropy", "weights", run_cross_entropy, {REAL(5, 3), LABELS(5, labels), WEIGHTS(3)}},
@@ -76,5 +127,19 @@ const op_sample samples_loss[] = {
     {"mtl_huber", "missing", run_huber, {VALUES(0, 4, 3), VALUES(0x81, 4, 3)}},
     {"mtl_huber", "all missing", run_huber, {VALUES(0, 3), VALUES(7, 3)}},
     {"mtl_huber", "no rows", run_huber, {VALUES(0, 0, 3), VALUES(0, 0, 3)}},
+    {"mtl_orthogonality", "plain", run_orthogonality, {REAL(5, 3), REAL(5, 4)}},
+    {"mtl_orthogonality", "mean", run_mean_orthogonality, {REAL(5, 3), REAL(5, 4)}},
+    {"mtl_orthogonality", "centered", run_centered, {REAL(5, 3), REAL(5, 4)}},
+    {"mtl_orthogonality", "normalized", run_normalized, {REAL(5, 3), REAL(5, 4)}},
+    {"mtl_orthogonality", "all options", run_difference, {REAL(5, 3), REAL(5, 4)}},
+    {"mtl_orthogonality", "few rows", run_orthogonality, {REAL(3, 20), REAL(3, 24)}},
+    {"mtl_orthogonality", "few rows, centered", run_centered, {REAL(3, 20), REAL(3, 24)}},
+    {"mtl_orthogonality", "few rows, all options", run_difference, {REAL(3, 20), REAL(3, 24)}},
+    {"mtl_orthogonality", "with itself", run_with_itself, {REAL(4, 3)}},
+    {"mtl_orthogonality", "no rows", run_difference, {REAL(0, 3), REAL(0, 4)}},
+    {"mtl_cosine_similarity", "squared", run_squared_cosine, {REAL(5, 3), REAL(5, 3)}},
+    {"mtl_cosine_similarity", "plain", run_cosine, {REAL(2, 3, 4), REAL(2, 3, 4)}},
+    {"mtl_cosine_similarity", "one row", run_cosine, {REAL(7), REAL(7)}},
+    {"mtl_cosine_similarity", "no rows", run_squared_cosine, {REAL(0, 3), REAL(0, 3)}},
     {NULL, NULL, NULL, {{SAMPLE_END}}},
 };

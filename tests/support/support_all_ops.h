@@ -72,11 +72,16 @@ static inline mtl_tensor *all_ops_forward(mtl_tape *tape, all_ops *ops)
     mtl_cross_entropy_options weighted = MTL_CROSS_ENTROPY_OPTIONS_INIT;
     weighted.label_smoothing = 0.1;
     mtl_binary_cross_entropy_options binary = MTL_BINARY_CROSS_ENTROPY_OPTIONS_INIT;
+    mtl_orthogonality_options apart = MTL_ORTHOGONALITY_OPTIONS_INIT;
+    apart.center = apart.normalize = apart.mean = 1;
     mtl_tensor *terms[] = {
         mtl_cross_entropy(tape, h, in[3], &weighted),
         mtl_binary_cross_entropy(tape, h, in[5], &binary),
         mtl_mean_squared_error(tape, h, in[1]),
         mtl_huber(tape, h, in[5], 0.5),
+        mtl_orthogonality(tape, h, in[1], &apart),
+        mtl_orthogonality(tape, in[0], joined, NULL),
+        mtl_cosine_similarity(tape, h, in[5], NULL),
         mtl_mean(tape, joined),
         mtl_sum(tape, joined),
     };
