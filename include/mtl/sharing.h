@@ -145,7 +145,7 @@ MTL_API MTL_NODISCARD mtl_status mtl_penalty_create(mtl_model *model, const char
  *  @param[in]  second  likewise, another one, over the same networks and parameters
  *  @param[out] out     receives the penalty; its own coefficient, a factor on both, is 1. Untouched on failure
  *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (one of them is in use), MTL_ERROR_UNSUPPORTED (no proximal step),
- *          MTL_ERROR_MEMORY
+ *          MTL_ERROR_NUMERIC (weights that are not finite), MTL_ERROR_MEMORY
  *  @ownership the caller owns it: mtl_penalty_destroy(). A part stays a part when the penalty has ended
  *  @since 0.1
  */

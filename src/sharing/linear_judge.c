@@ -269,6 +269,17 @@ static mtl_status measure_gap(mtli_linear_problem *p, double smooth, mtl_linear_
     return status;
 }
 
+/* Below this a gap is rounding: that of the loss at zero weights, and of a logistic loss, which is of order 1 for a row,
+ * where zero weights have hardly any. */
+static double least_gap(const mtli_linear_problem *p)
+{
+    double size = p->loss_at_zero;
+    for (int32_t t = 0; t < p->count; t++) {
+        size += p->tasks[t].logistic ? p->tasks[t].scale * (double)p->tasks[t].rows : 0;
+    }
+    return 64 * DBL_EPSILON * size;
+}
+
 mtl_status mtli_linear_judge(mtli_linear_problem *p, mtl_linear_report *report)
 {
     double smooth;
@@ -286,9 +297,7 @@ mtl_status mtli_linear_judge(mtli_linear_problem *p, mtl_linear_report *report)
     report->step = 1 / p->lipschitz;
     if (status == MTL_OK && report->criterion == MTL_CRITERION_GAP) {
         status = measure_gap(p, smooth, report);
-        /* Below this the difference is rounding. */
-        double least = 64 * DBL_EPSILON * p->loss_at_zero;
-        report->converged = report->gap <= fmax(p->tolerance * report->objective, least);
+        report->converged = report->gap <= fmax(p->tolerance * report->objective, least_gap(p));
     } else {
         report->converged = report->residual <= p->tolerance;
     }

@@ -117,6 +117,23 @@ static void begin_share(mtl_penalty *part, bool with_weights)
     part->is_part = true;
 }
 
+/* A share that begins with NaN would keep it. */
+static mtl_status check_weights_finite(const mtl_penalty *part)
+{
+    const mtli_match *match = part->match;
+    for (int64_t k = 0; k < match->num_stacks * match->num_networks; k++) {
+        int64_t index = k / match->num_networks;
+        const mtl_tensor *parameter = match->stacks[index].parameters[k % match->num_networks];
+        const mtli_real *values = parameter->data;
+        for (int64_t i = 0; i < parameter->size; i++) {
+            if (!isfinite(values[i])) {
+                return mtli_penalty_fail(part, index);
+            }
+        }
+    }
+    return MTL_OK;
+}
+
 static mtl_status build_split(mtl_penalty *penalty, mtl_penalty *first, mtl_penalty *second)
 {
     penalty->match = first->match;
@@ -152,6 +169,9 @@ mtl_status mtl_penalty_create_split(mtl_penalty *first, mtl_penalty *second, mtl
     }
     if (status == MTL_OK) {
         status = check_same_networks(first, second);
+    }
+    if (status == MTL_OK) {
+        status = check_weights_finite(first);
     }
     if (status != MTL_OK) {
         return status;
@@ -212,6 +232,22 @@ static mtl_status shrink_share(mtl_penalty *penalty, int32_t part, int64_t index
     return done ? MTL_OK : mtli_penalty_fail(penalty, index);
 }
 
+/* Two finite shares may have a sum that is none. */
+static mtl_status check_sum(mtl_penalty *penalty, int64_t index)
+{
+    const mtli_match *match = penalty->match;
+    for (int32_t t = 0; t < match->num_networks; t++) {
+        split_arrays a = arrays_of(penalty, index * match->num_networks + t);
+        for (int64_t i = 0; i < a.n; i++) {
+            if (!isfinite(a.next[0][i] + a.next[1][i])) {
+                return mtli_fail(penalty->context, MTL_ERROR_NUMERIC, "the sum of the parts of '%s.%.128s' overflows",
+                                 match->modules[t], match->stacks[index].name);
+            }
+        }
+    }
+    return MTL_OK;
+}
+
 static mtl_status make_next_shares(mtl_penalty *penalty, const double tau[2])
 {
     int32_t networks = penalty->match->num_networks;
@@ -224,6 +260,9 @@ static mtl_status make_next_shares(mtl_penalty *penalty, const double tau[2])
         status = shrink_share(penalty, 0, i, tau[0]);
         if (status == MTL_OK) {
             status = shrink_share(penalty, 1, i, tau[1]);
+        }
+        if (status == MTL_OK) {
+            status = check_sum(penalty, i);
         }
     }
     return status;

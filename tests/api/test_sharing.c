@@ -625,6 +625,34 @@ static void parts_belong_to_their_whole(void **state)
     close_fixture(&f);
 }
 
+static void weights_that_are_not_finite_cannot_be_split(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    mtl_penalty_options options = options_of(MTL_PENALTY_L1, NULL);
+    mtl_penalty *parts[2];
+    mtl_penalty *whole = NULL;
+    for (int k = 0; k < 2; k++) {
+        assert_ok(f.context, mtl_penalty_create(f.tasks.model, soft_tasks_heads, 2, &options, &parts[k]));
+    }
+    mtl_tensor *bias = mtl_head_parameter(mtl_model_head(f.tasks.model, soft_tasks_heads[1]), "bias");
+    double values[8] = {0};
+    size_t count = (size_t)mtl_tensor_size(bias);
+    assert_true(count <= 8);
+    values[0] = (double)NAN;
+    assert_ok(f.context, mtl_tensor_write(bias, MTL_FLOAT64, values, count));
+    assert_fails(f.context, mtl_penalty_create_split(parts[0], parts[1], &whole), MTL_ERROR_NUMERIC, "bias");
+    assert_null(whole);
+    values[0] = 0;
+    assert_ok(f.context, mtl_tensor_write(bias, MTL_FLOAT64, values, count));
+    assert_ok(f.context, mtl_penalty_create_split(parts[0], parts[1], &whole));
+    mtl_penalty_destroy(whole);
+    mtl_penalty_destroy(parts[0]);
+    mtl_penalty_destroy(parts[1]);
+    close_fixture(&f);
+}
+
 static void what_cannot_be_split_is_refused(void **state)
 {
     (void)state;
@@ -756,6 +784,7 @@ int main(void)
         cmocka_unit_test(weights_that_are_not_finite_are_named),
         cmocka_unit_test(a_penalty_has_one_place),
         cmocka_unit_test(parts_belong_to_their_whole),
+        cmocka_unit_test(weights_that_are_not_finite_cannot_be_split),
         cmocka_unit_test(what_cannot_be_split_is_refused),
         cmocka_unit_test(kinds_without_a_proximal_step_are_refused),
         cmocka_unit_test(parameters_of_others_are_refused),
