@@ -200,8 +200,8 @@ mtl_status mtli_factorize(mtl_context *context, const mtli_factorize_options *op
     }
     double largest = sqrt(norm_squared) * sqrt((double)modes->tasks); /* no factor has a larger value */
     if (status == MTL_OK && !isfinite((mtli_real)largest)) {
-        status = mtli_fail(context, MTL_ERROR_NUMERIC, "the weights '%.128s' have norm %g: their factors overflow", name,
-                           sqrt(norm_squared));
+        status = mtli_fail(context, MTL_ERROR_NUMERIC, "the weights '%.128s' have norm %g: their factors overflow",
+                           name, sqrt(norm_squared));
     }
     if (status == MTL_OK) {
         f.truncation.budget = options->relative_error * options->relative_error * norm_squared;
