@@ -14,8 +14,10 @@
 
 #include "support/check.h"
 #include "support/corpus.h"
+#include "support/open_context.h"
 #include "support/progress.h"
 #include "support/settings.h"
+#include "support/words.h"
 
 static const char *const task_names[TASKS] = {"sentiment", "topic"};
 static const int32_t task_classes[TASKS] = {2, 4};
@@ -32,27 +34,6 @@ typedef struct network {
 } network;
 
 /* Data ------------------------------------------------------------------------------------------------------------ */
-
-static mtl_vocabulary *build_vocabulary(mtl_context *context, const settings *s, mtl_dataset *const datasets[TASKS])
-{
-    mtl_tokenizer *tokenizer;
-    mtl_vocabulary_builder *builder;
-    mtl_vocabulary *vocabulary = NULL;
-    mtl_vocabulary_options options = MTL_VOCABULARY_OPTIONS_INIT;
-    options.max_size = s->vocabulary;
-    options.min_count = s->min_count;
-    CHECK(context, mtl_tokenizer_create(context, NULL, &tokenizer));
-    CHECK(context, mtl_vocabulary_builder_create(context, tokenizer, &builder));
-    for (int t = 0; t < TASKS; t++) {
-        if (datasets[t]) {
-            CHECK(context, mtl_vocabulary_builder_add_dataset(builder, datasets[t]));
-        }
-    }
-    CHECK(context, mtl_vocabulary_builder_finish(builder, &options, &vocabulary));
-    mtl_vocabulary_builder_destroy(builder);
-    mtl_tokenizer_release(tokenizer);
-    return vocabulary;
-}
 
 static mtl_sampler *make_sampler(network *net, const settings *s, bool training, mtl_dataset *const datasets[TASKS])
 {
@@ -74,29 +55,6 @@ static mtl_sampler *make_sampler(network *net, const settings *s, bool training,
 }
 
 /* Network --------------------------------------------------------------------------------------------------------- */
-
-/* Where the library has no context yet to keep a message, it comes here. */
-static void report(void *user, int32_t level, const char *message)
-{
-    (void)user;
-    if (level == MTL_LOG_ERROR) {
-        fprintf(stderr, "%s\n", message);
-    }
-}
-
-static mtl_context *make_context(const settings *s)
-{
-    mtl_context *context = NULL;
-    mtl_context_options options = MTL_CONTEXT_OPTIONS_INIT;
-    options.threads = (int32_t)s->threads;
-    options.seed = (uint64_t)s->seed;
-    options.gemm = MTL_GEMM_BUILTIN; /* equal bits for any number of threads */
-    options.log = report;
-    if (mtl_context_create(&options, &context) != MTL_OK) {
-        exit(1);
-    }
-    return context;
-}
 
 static void build_network(network *net, const settings *s, mtl_dataset *const datasets[TASKS])
 {
@@ -369,13 +327,13 @@ static int command_train(settings *s)
         return 2;
     }
     check_writable(s->model);
-    network net = {.context = make_context(s)};
+    network net = {.context = open_context(s)};
     open_tests(net.context, s, tests);
     for (int t = 0; t < TASKS; t++) {
         datasets[t] = open_task(net.context, t, paths[t]);
         held[t] = hold_out(net.context, &datasets[t], s->validation);
     }
-    net.vocabulary = build_vocabulary(net.context, s, datasets);
+    net.vocabulary = collect_words(net.context, s, datasets, TASKS);
     mtl_sampler *sampler = make_sampler(&net, s, true, datasets);
     build_network(&net, s, datasets);
     begin_training(&run, &net, s, mtl_sampler_batches(sampler));
@@ -414,7 +372,7 @@ static int command_evaluate(settings *s)
         fprintf(stderr, "evaluate needs --reviews-test, --news-test or both\n");
         return 2;
     }
-    network net = {.context = make_context(s)};
+    network net = {.context = open_context(s)};
     load_network(&net, s);
     open_tests(net.context, s, tests);
     measure_tests(&net, s, tests);
@@ -477,7 +435,7 @@ static void predict_line(network *net, const settings *s, const char *line, size
 
 static int command_predict(settings *s)
 {
-    network net = {.context = make_context(s)};
+    network net = {.context = open_context(s)};
     char *line = NULL;
     size_t capacity = 0;
     ssize_t size;

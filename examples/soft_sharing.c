@@ -11,9 +11,11 @@
 
 #include "support/check.h"
 #include "support/corpus.h"
+#include "support/open_context.h"
 #include "support/progress.h"
 #include "support/settings.h"
 #include "support/take_option.h"
+#include "support/words.h"
 
 static const char *const task_names[TASKS] = {"sentiment", "topic"};
 static const char *const encoder_names[TASKS] = {"sentiment_encoder", "topic_encoder"};
@@ -168,25 +170,6 @@ static void end(network *net)
 
 /* Training and measuring ------------------------------------------------------------------------------------------ */
 
-static mtl_vocabulary *build_vocabulary(mtl_context *context, const settings *s, mtl_dataset *const datasets[TASKS])
-{
-    mtl_tokenizer *tokenizer;
-    mtl_vocabulary_builder *builder;
-    mtl_vocabulary *vocabulary = NULL;
-    mtl_vocabulary_options options = MTL_VOCABULARY_OPTIONS_INIT;
-    options.max_size = s->vocabulary;
-    options.min_count = s->min_count;
-    CHECK(context, mtl_tokenizer_create(context, NULL, &tokenizer));
-    CHECK(context, mtl_vocabulary_builder_create(context, tokenizer, &builder));
-    for (int t = 0; t < TASKS; t++) {
-        CHECK(context, mtl_vocabulary_builder_add_dataset(builder, datasets[t]));
-    }
-    CHECK(context, mtl_vocabulary_builder_finish(builder, &options, &vocabulary));
-    mtl_vocabulary_builder_destroy(builder);
-    mtl_tokenizer_release(tokenizer);
-    return vocabulary;
-}
-
 static mtl_sampler *make_sampler(mtl_context *context, const settings *s, mtl_vocabulary *vocabulary,
                                  mtl_dataset *dataset, bool training)
 {
@@ -252,7 +235,7 @@ static void compare(mtl_context *context, const settings *s, const sharing *how,
     mtl_sampler *samplers[TASKS];
     int64_t steps = 0;
     double start = seconds_now();
-    mtl_vocabulary *vocabulary = build_vocabulary(context, s, train);
+    mtl_vocabulary *vocabulary = collect_words(context, s, train, TASKS);
     for (int t = 0; t < TASKS; t++) {
         samplers[t] = make_sampler(context, s, vocabulary, train[t], true);
         int64_t passes = s->epochs * mtl_sampler_batches(samplers[t]);
@@ -283,27 +266,6 @@ static void compare(mtl_context *context, const settings *s, const sharing *how,
 }
 
 /* Program --------------------------------------------------------------------------------------------------------- */
-
-static void report(void *user, int32_t level, const char *message)
-{
-    (void)user;
-    if (level == MTL_LOG_ERROR) {
-        fprintf(stderr, "%s\n", message);
-    }
-}
-
-static mtl_context *make_context(const settings *s)
-{
-    mtl_context *context = NULL;
-    mtl_context_options options = MTL_CONTEXT_OPTIONS_INIT;
-    options.threads = (int32_t)s->threads;
-    options.gemm = MTL_GEMM_BUILTIN; /* equal bits for any number of threads */
-    options.log = report;
-    if (mtl_context_create(&options, &context) != MTL_OK) {
-        exit(1);
-    }
-    return context;
-}
 
 /* The small corpus, where the command line names no files. */
 static void default_files(settings *s)
@@ -346,7 +308,7 @@ int main(int argc, char **argv)
     s.clip = clip;
     default_files(&s);
 
-    mtl_context *context = make_context(&s);
+    mtl_context *context = open_context(&s);
     mtl_dataset *train[TASKS] = {open_task(context, SENTIMENT, s.reviews), open_task(context, TOPIC, s.news)};
     mtl_dataset *test[TASKS] = {open_task(context, SENTIMENT, s.reviews_test), open_task(context, TOPIC, s.news_test)};
     printf("%-14s %10s %10s %12s %9s\n", "", task_names[SENTIMENT], task_names[TOPIC], "parameters", "seconds");

@@ -17,7 +17,12 @@
  *
  *  The method is proximal gradient with acceleration and backtracking (FISTA: Beck & Teboulle 2009), restarted when the
  *  momentum points uphill (O'Donoghue & Candès 2015), in double precision. It begins at the heads' present weights: on
- *  a path of coefficients each solution is the beginning of the next.
+ *  a path of coefficients each solution is the beginning of the next. Where zero weights have a lower objective, it
+ *  begins at these.
+ *
+ *  **Scale the features**, for instance each to standard deviation 1 over the rows of all tasks: a penalty treats all
+ *  weights alike, so that a feature in large units is hardly penalized, and the number of iterations grows with the
+ *  ratio of the scales.
  *
  *  **Accuracy.** Where it is known, the duality gap decides: the objective is then at most `gap` above the minimum. It
  *  is known with L1, L2,1, L∞,1, the trace norm, MTL_PENALTY_CLUSTERED and splits of these, alone or with squared

@@ -5,6 +5,7 @@
 #ifndef MTL_MTL_H
 #define MTL_MTL_H
 
+#include <mtl/balance.h>
 #include <mtl/checkpoint.h>
 #include <mtl/context.h>
 #include <mtl/custom.h>

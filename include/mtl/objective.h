@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <mtl/balance.h>
 #include <mtl/gradients.h>
 #include <mtl/model.h>
 #include <mtl/optimizer.h>
@@ -90,6 +91,20 @@ MTL_API MTL_NODISCARD mtl_status mtl_objective_set_weight(mtl_objective *objecti
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_objective_add_penalty(mtl_objective *objective, mtl_penalty *penalty);
+
+/** Has a balancer decide how much each task counts (balance.h). Without one, every task counts with its weight λ_t.
+ *
+ *  @param[in] objective  not NULL
+ *  @param[in] balancer   kept alive; of no other objective. NULL: none from now on
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_STATE (it is another objective's, or a step is running)
+ *  @since 0.1
+ */
+MTL_API MTL_NODISCARD mtl_status mtl_objective_set_balancer(mtl_objective *objective, mtl_balancer *balancer);
+
+/** The weight w_t that the balancer gave λ_t L_t in the last pass. @param[in] objective not NULL @param[in] task its number
+ *  @return 1 without a balancer; 0 when the task was absent or there is no such task; NaN when no pass was done, and for
+ *  methods without weights @since 0.1 */
+MTL_API double mtl_objective_balance_weight(const mtl_objective *objective, int32_t task);
 
 /** The backward pass of one step: writes the gradient of Σ_t λ_t L_t and of the penalties.
  *

@@ -88,11 +88,10 @@ static void place_rows(mtli_gradient_entry *entry, int64_t added)
     }
 }
 
-/* Makes sure that every row of ids is there. */
-static mtl_status add_rows(mtl_gradients *gradients, mtli_gradient_entry *entry, const int32_t *ids, int64_t n)
+/* Memory and places for `added` rows that are marked; without memory the marks stay. */
+static mtl_status add_marked_rows(mtl_gradients *gradients, mtli_gradient_entry *entry, int64_t added)
 {
     mtl_context *context = gradients->context;
-    int64_t added = mark_new_rows(entry, ids, n);
     void *rows = entry->rows;
     void *values = entry->values;
     size_t total = (size_t)(entry->num_rows + added);
@@ -104,7 +103,6 @@ static mtl_status add_rows(mtl_gradients *gradients, mtli_gradient_entry *entry,
         entry->values = values;
     }
     if (status != MTL_OK) {
-        unmark_new_rows(entry, ids, n);
         return status;
     }
     if (added > 0) {
@@ -112,6 +110,16 @@ static mtl_status add_rows(mtl_gradients *gradients, mtli_gradient_entry *entry,
     }
     entry->state = MTLI_GRADIENT_ROWS;
     return MTL_OK;
+}
+
+/* Makes sure that every row of ids is there. */
+static mtl_status add_rows(mtl_gradients *gradients, mtli_gradient_entry *entry, const int32_t *ids, int64_t n)
+{
+    mtl_status status = add_marked_rows(gradients, entry, mark_new_rows(entry, ids, n));
+    if (status != MTL_OK) {
+        unmark_new_rows(entry, ids, n);
+    }
+    return status;
 }
 
 static void add_row(mtli_real *row, mtli_real factor, const mtli_real *values, int64_t width)
@@ -138,6 +146,25 @@ mtl_status mtli_gradient_rows_reserve(mtl_gradients *gradients, mtli_gradient_en
                                       const mtli_gradient_entry *other)
 {
     return add_rows(gradients, entry, other->rows, other->num_rows);
+}
+
+static bool takes_part(const mtli_gradient_entry *other, double weight)
+{
+    return weight != 0 && other->state == MTLI_GRADIENT_ROWS;
+}
+
+mtl_status mtli_gradient_rows_reserve_all(mtl_gradients *gradients, mtli_gradient_entry *entry, int32_t count,
+                                          const mtli_gradient_entry *const *others, const double *weights)
+{
+    int64_t added = 0;
+    for (int32_t k = 0; k < count; k++) {
+        added += takes_part(others[k], weights[k]) ? mark_new_rows(entry, others[k]->rows, others[k]->num_rows) : 0;
+    }
+    mtl_status status = add_marked_rows(gradients, entry, added);
+    for (int32_t k = 0; k < count && status != MTL_OK; k++) {
+        unmark_new_rows(entry, others[k]->rows, others[k]->num_rows);
+    }
+    return status;
 }
 
 void mtli_gradient_rows_merge(mtli_gradient_entry *entry, mtli_real factor, const mtli_gradient_entry *other)

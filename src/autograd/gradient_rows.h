@@ -18,6 +18,10 @@ double mtli_gradient_rows_dot(const mtli_gradient_entry *rows, const mtli_gradie
 mtl_status mtli_gradient_rows_reserve(mtl_gradients *gradients, mtli_gradient_entry *entry,
                                       const mtli_gradient_entry *other);
 
+/** Gives an untouched entry the rows of all row-sparse others whose weight is not 0, with zeros. */
+mtl_status mtli_gradient_rows_reserve_all(mtl_gradients *gradients, mtli_gradient_entry *entry, int32_t count,
+                                          const mtli_gradient_entry *const *others, const double *weights);
+
 /** entry += factor * other for row-sparse entries, after mtli_gradient_rows_reserve(). */
 void mtli_gradient_rows_merge(mtli_gradient_entry *entry, mtli_real factor, const mtli_gradient_entry *other);
 

@@ -298,7 +298,7 @@ static mtl_status check_pair(const mtl_gradients *a, const mtl_gradients *b, con
     return MTL_OK;
 }
 
-static double dot_entries(const mtli_gradient_entry *a, const mtli_gradient_entry *b)
+double mtli_gradient_entry_dot(const mtli_gradient_entry *a, const mtli_gradient_entry *b)
 {
     if (a->state == MTLI_GRADIENT_NONE || b->state == MTLI_GRADIENT_NONE) {
         return 0;
@@ -310,6 +310,19 @@ static double dot_entries(const mtli_gradient_entry *a, const mtli_gradient_entr
                                           : mtli_dot(a->parameter->size, a->dense, b->dense);
 }
 
+double mtli_gradients_inner(const mtl_gradients *a, const mtl_gradients *b)
+{
+    double sum = 0;
+    entry_position left = {0, 0};
+    entry_position right = {0, 0};
+    const mtli_gradient_entry *entry;
+    const mtli_gradient_entry *theirs;
+    while ((entry = next_entry(a, &left)) != NULL && (theirs = next_entry(b, &right)) != NULL) {
+        sum += mtli_gradient_entry_dot(entry, theirs);
+    }
+    return sum;
+}
+
 mtl_status mtl_gradients_dot(const mtl_gradients *a, const mtl_gradients *b, double *out)
 {
     if (!a) {
@@ -318,19 +331,10 @@ mtl_status mtl_gradients_dot(const mtl_gradients *a, const mtl_gradients *b, dou
     mtli_enter(a->context);
     MTLI_REQUIRE(a->context, out);
     mtl_status status = check_pair(a, b, "b");
-    if (status != MTL_OK) {
-        return status;
+    if (status == MTL_OK) {
+        *out = mtli_gradients_inner(a, b);
     }
-    double sum = 0;
-    entry_position left = {0, 0};
-    entry_position right = {0, 0};
-    const mtli_gradient_entry *entry;
-    const mtli_gradient_entry *theirs;
-    while ((entry = next_entry(a, &left)) != NULL && (theirs = next_entry(b, &right)) != NULL) {
-        sum += dot_entries(entry, theirs);
-    }
-    *out = sum;
-    return MTL_OK;
+    return status;
 }
 
 void mtl_gradients_scale(mtl_gradients *gradients, double factor)

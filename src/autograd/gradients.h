@@ -54,6 +54,10 @@ mtli_gradient_entry *mtli_gradients_find(const mtl_gradients *gradients, const m
 /** Whether two sets are over the same blocks in the same order. */
 bool mtli_gradients_match(const mtl_gradients *a, const mtl_gradients *b);
 
+/** Inner products in double; of whole sets that match. */
+double mtli_gradient_entry_dot(const mtli_gradient_entry *a, const mtli_gradient_entry *b);
+double mtli_gradients_inner(const mtl_gradients *a, const mtl_gradients *b);
+
 /** The dense values of an entry, to be added to (*fresh unset) or overwritten (*fresh set). NULL, with the error set, when
  *  memory is wanting. */
 mtli_real *mtli_gradient_entry_dense(mtl_gradients *gradients, mtli_gradient_entry *entry, bool *fresh);

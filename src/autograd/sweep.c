@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "autograd/task_gram.h"
 #include "base/float_mode.h"
 
 static mtli_real *take_gradient(mtli_sweep *sweep, mtli_real **slot, int64_t size, bool *fresh)
@@ -22,6 +23,11 @@ static mtli_real *take_gradient(mtli_sweep *sweep, mtli_real **slot, int64_t siz
 
 static mtli_real *parameter_gradient(mtli_sweep *sweep, const mtl_tensor *parameter, bool *fresh)
 {
+    if (mtli_sweep_keeps(sweep)) {
+        mtli_real *values = mtli_task_gram_gradient(sweep->gram, sweep->segment, parameter, fresh);
+        sweep->status = values ? sweep->status : sweep->tape->context->status;
+        return values;
+    }
     mtli_gradient_entry *entry = sweep->target ? mtli_gradients_find(sweep->target, parameter) : NULL;
     if (!entry) {
         return NULL;
@@ -47,6 +53,9 @@ mtli_real *mtli_gradient_fresh(const mtli_call *call, mtli_sweep *sweep, int32_t
 {
     const mtl_tensor *tensor = call->inputs[input];
     if (!tensor || sweep->status != MTL_OK) {
+        return NULL;
+    }
+    if (sweep->weights && tensor->kind != MTLI_TENSOR_PARAMETER) {
         return NULL;
     }
     switch (tensor->kind) {
@@ -78,6 +87,10 @@ mtl_status mtli_gradient_rows(const mtli_call *call, mtli_sweep *sweep, int32_t 
                               const mtli_real *dy)
 {
     const mtl_tensor *table = call->inputs[input];
+    if (sweep->gram && table->kind == MTLI_TENSOR_PARAMETER) {
+        return sweep->weights ? MTL_OK /* the first sweep's rows are there */
+                              : mtli_task_gram_add_rows(sweep->gram, sweep->segment, table, ids, n, dy);
+    }
     if (table->kind == MTLI_TENSOR_PARAMETER && sweep->target) {
         mtli_gradient_entry *entry = mtli_gradients_find(sweep->target, table);
         if (!entry || entry->table_rows > 0) {
@@ -195,6 +208,9 @@ mtl_status mtli_sweep_calls(mtli_sweep *sweep, mtli_call_filter filter, const vo
     for (const mtli_call *call = sweep->tape->last; call && status == MTL_OK; call = call->previous) {
         if (!filter || filter(argument, call)) {
             status = visit(sweep, call);
+        }
+        if (status == MTL_OK && mtli_sweep_keeps(sweep)) {
+            status = mtli_task_gram_complete(sweep->gram, call);
         }
     }
     mtli_float_mode_leave(mode);

@@ -6,11 +6,16 @@
 #include "autograd/segments.h"
 #include "autograd/tape.h"
 
+typedef struct mtli_task_gram mtli_task_gram;
+
 struct mtli_sweep {
     mtl_tape *tape;
-    mtl_gradients *target;         /* NULL: gradients of parameters are not wanted */
-    const mtli_segments *segments; /* NULL: one target for all rows */
-    mtl_status status;             /* memory ran out somewhere */
+    mtl_gradients *target;               /* NULL: gradients of parameters are not wanted, or go to `gram` */
+    const mtli_segments *segments;       /* NULL: one target for all rows */
+    int32_t segment;                     /* the selected one */
+    mtli_task_gram *gram;                /* takes the gradients of segments, which are discarded; or NULL */
+    const mtli_segment_weights *weights; /* of a second sweep: gradients of parameters only; or NULL */
+    mtl_status status;                   /* memory ran out somewhere */
 };
 
 /** Whether a sweep visits a call. */

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autograd/tape.h"
+#include "multitask/balanced.h"
 #include "sharing/penalty.h"
 
 enum { MAX_TASKS = 65536 };
@@ -39,6 +39,16 @@ mtl_status mtl_objective_create(mtl_model *model, const mtl_objective_options *o
     return MTL_OK;
 }
 
+static void detach_balancer(mtl_objective *objective)
+{
+    if (objective->balancer) {
+        objective->balancer->attached = false;
+        objective->balancer->gradient_bytes = 0;
+        mtl_balancer_destroy(objective->balancer);
+        objective->balancer = NULL;
+    }
+}
+
 void mtl_objective_destroy(mtl_objective *objective)
 {
     if (!objective) {
@@ -51,8 +61,11 @@ void mtl_objective_destroy(mtl_objective *objective)
     for (int32_t i = 0; i < objective->num_penalties; i++) {
         mtli_penalty_detach(objective->penalties[i]);
     }
+    detach_balancer(objective);
+    mtli_task_gradients_destroy(objective->room);
     mtl_gradients_destroy(objective->gradients);
     mtl_tape_destroy(objective->tape);
+    mtli_release(context, objective->saved, objective->saved_capacity * sizeof objective->saved[0]);
     mtli_release(context, objective->penalties, objective->penalties_capacity * sizeof objective->penalties[0]);
     mtli_release(context, objective->shared, objective->shared_capacity * sizeof objective->shared[0]);
     mtli_release(context, objective->tasks, objective->tasks_capacity * sizeof objective->tasks[0]);
@@ -89,10 +102,13 @@ mtl_status mtl_objective_share_encoder(mtl_objective *objective, mtl_encoder *en
     return status;
 }
 
-static mtl_status check_not_stepping(const mtl_objective *objective)
+mtl_status mtli_objective_check_idle(const mtl_objective *objective)
 {
-    return objective->stepping
-               ? mtli_fail(objective->context, MTL_ERROR_STATE, "mtl_objective_step() of this objective is running")
+    if (objective->stepping) {
+        return mtli_fail(objective->context, MTL_ERROR_STATE, "mtl_objective_step() of this objective is running");
+    }
+    return objective->balancing
+               ? mtli_fail(objective->context, MTL_ERROR_STATE, "the balancer of this objective is at work")
                : MTL_OK;
 }
 
@@ -121,7 +137,7 @@ mtl_status mtl_objective_add_penalty(mtl_objective *objective, mtl_penalty *pena
     mtl_context *context = objective->context;
     mtli_enter(context);
     MTLI_REQUIRE(context, penalty);
-    mtl_status status = check_not_stepping(objective);
+    mtl_status status = mtli_objective_check_idle(objective);
     if (status == MTL_OK) {
         status = check_penalty(objective, penalty);
     }
@@ -137,6 +153,38 @@ mtl_status mtl_objective_add_penalty(mtl_objective *objective, mtl_penalty *pena
         objective->penalties[objective->num_penalties++] = penalty;
     }
     return status;
+}
+
+static mtl_status check_balancer(const mtl_objective *objective, const mtl_balancer *balancer)
+{
+    mtl_context *context = objective->context;
+    if (balancer && balancer->context != context) {
+        return mtli_fail(context, MTL_ERROR_ARGUMENT, "balancer belongs to another context");
+    }
+    if (balancer && balancer != objective->balancer && balancer->attached) {
+        return mtli_fail(context, MTL_ERROR_STATE, "balancer is that of another objective");
+    }
+    return mtli_objective_check_idle(objective);
+}
+
+mtl_status mtl_objective_set_balancer(mtl_objective *objective, mtl_balancer *balancer)
+{
+    if (!objective) {
+        return MTL_ERROR_ARGUMENT;
+    }
+    mtli_enter(objective->context);
+    mtl_status status = check_balancer(objective, balancer);
+    if (status != MTL_OK || balancer == objective->balancer) {
+        return status;
+    }
+    detach_balancer(objective);
+    mtli_task_gradients_destroy(objective->room); /* another method may want other sets */
+    objective->room = NULL;
+    if (balancer) {
+        objective->balancer = mtli_balancer_retain(balancer);
+        balancer->attached = true;
+    }
+    return MTL_OK;
 }
 
 static mtl_status check_weight(mtl_context *context, double weight)
@@ -191,7 +239,7 @@ mtl_status mtl_objective_add_task(mtl_objective *objective, const char *name, do
     mtl_context *context = objective->context;
     mtli_enter(context);
     MTLI_REQUIRE(context, name);
-    mtl_status status = check_not_stepping(objective);
+    mtl_status status = mtli_objective_check_idle(objective);
     if (status == MTL_OK) {
         status = check_task_name(objective, name);
     }
@@ -255,6 +303,19 @@ mtl_status mtl_objective_set_weight(mtl_objective *objective, int32_t task, doub
     return status;
 }
 
+double mtl_objective_balance_weight(const mtl_objective *objective, int32_t task)
+{
+    if (!find_task(objective, task)) {
+        return 0;
+    }
+    if (!objective->balancer) {
+        return 1;
+    }
+    const mtli_task_gradients *room = objective->room;
+    bool weighed = room && task < room->tasks && objective->balancer->rule->decide;
+    return weighed && mtli_balancer_steps(objective->balancer) > 0 ? room->weights[task] : (double)NAN;
+}
+
 double mtl_objective_task_loss(const mtl_objective *objective, int32_t task)
 {
     const mtli_task *found = find_task(objective, task);
@@ -264,173 +325,4 @@ double mtl_objective_task_loss(const mtl_objective *objective, int32_t task)
 double mtl_objective_value(const mtl_objective *objective)
 {
     return objective ? objective->value : (double)NAN;
-}
-
-static double loss_value(const mtl_tensor *loss)
-{
-    return (double)*(const mtli_real *)loss->data;
-}
-
-static mtl_status check_losses(mtl_objective *objective, const mtl_tape *tape, mtl_tensor *const *losses, int32_t count)
-{
-    mtl_context *context = objective->context;
-    if (tape->status != MTL_OK) {
-        return mtli_fail_text(context, tape->status, tape->message);
-    }
-    if (count != objective->num_tasks) {
-        return mtli_fail(context, MTL_ERROR_ARGUMENT, "count = %d, the objective has %d tasks", count,
-                         objective->num_tasks);
-    }
-    for (int32_t t = 0; t < count; t++) {
-        if (!losses[t]) {
-            continue;
-        }
-        mtl_status status = mtli_sweep_check_root(tape, losses[t], t);
-        if (status != MTL_OK) {
-            return status;
-        }
-        double value = loss_value(losses[t]);
-        if (objective->check_finite && !isfinite(value)) {
-            return mtli_fail(context, MTL_ERROR_NUMERIC, "the loss of task %d ('%s') is %g", t,
-                             objective->tasks[t].name, value);
-        }
-    }
-    return MTL_OK;
-}
-
-static mtl_status check_gradients_of_model(const mtl_objective *objective, const mtl_gradients *gradients)
-{
-    const mtl_model *model = objective->model;
-    bool same = gradients->num_blocks == model->num_entries;
-    for (int32_t i = 0; i < model->num_entries && same; i++) {
-        same = gradients->blocks[i].parameters == model->entries[i].parameters;
-    }
-    return same ? MTL_OK
-                : mtli_fail(objective->context, MTL_ERROR_ARGUMENT, "gradients are not of the objective's model");
-}
-
-static void note_losses(mtl_objective *objective, mtl_tensor *const *losses)
-{
-    objective->value = 0;
-    for (int32_t t = 0; t < objective->num_tasks; t++) {
-        mtli_task *task = &objective->tasks[t];
-        task->loss = losses[t] && !losses[t]->absent ? loss_value(losses[t]) : (double)NAN;
-        objective->value += losses[t] ? task->weight * loss_value(losses[t]) : 0;
-    }
-}
-
-/* After the sweep: the rows that it touched are noted before a penalty adds its own. */
-static mtl_status add_penalties(mtl_objective *objective, mtl_gradients *gradients, double *value)
-{
-    for (int32_t i = 0; i < objective->num_penalties; i++) {
-        mtli_penalty_note_rows(objective->penalties[i], gradients);
-    }
-    mtl_status status = MTL_OK;
-    for (int32_t i = 0; i < objective->num_penalties && status == MTL_OK; i++) {
-        status = mtli_penalty_add_gradient(objective->penalties[i], gradients, value);
-    }
-    if (status != MTL_OK) {
-        mtl_gradients_clear(gradients); /* half a gradient must not look like one */
-    }
-    return status;
-}
-
-static mtl_status differentiate(mtl_objective *objective, mtl_tape *tape, mtl_tensor *const *losses, int32_t count,
-                                mtl_gradients *gradients)
-{
-    mtl_status status = check_losses(objective, tape, losses, count);
-    if (status == MTL_OK) {
-        status = check_gradients_of_model(objective, gradients);
-    }
-    if (status != MTL_OK) {
-        return status;
-    }
-    for (int32_t t = 0; t < count; t++) {
-        objective->seeds[t] = objective->tasks[t].weight;
-    }
-    const char *function = objective->context->function;
-    status = mtli_sweep_run(tape, losses, objective->seeds, count, gradients);
-    double penalties = 0;
-    if (status == MTL_OK) {
-        mtli_enter_function(objective->context, function); /* operations have entered under their own names */
-        status = add_penalties(objective, gradients, &penalties);
-    }
-    if (status == MTL_OK) {
-        note_losses(objective, losses);
-        objective->value += penalties;
-    }
-    return status;
-}
-
-mtl_status mtl_objective_backward(mtl_objective *objective, mtl_tape *tape, mtl_tensor *const *losses, int32_t count,
-                                  mtl_gradients *gradients)
-{
-    if (!objective) {
-        return MTL_ERROR_ARGUMENT;
-    }
-    mtl_context *context = objective->context;
-    mtli_enter(context);
-    MTLI_REQUIRE(context, tape);
-    MTLI_REQUIRE(context, gradients);
-    if (count > 0) {
-        MTLI_REQUIRE(context, losses);
-    }
-    if (tape->context != context || gradients->context != context) {
-        return mtli_fail(context, MTL_ERROR_ARGUMENT, "%s another context",
-                         tape->context != context ? "tape belongs to" : "gradients belong to");
-    }
-    return differentiate(objective, tape, losses, count, gradients);
-}
-
-static mtl_status prepare_step(mtl_objective *objective)
-{
-    mtl_status status = MTL_OK;
-    if (!objective->tape) {
-        status = mtl_tape_create(objective->context, NULL, &objective->tape);
-    }
-    if (status == MTL_OK && !objective->gradients) {
-        status = mtl_gradients_create(objective->model, &objective->gradients);
-    }
-    return status;
-}
-
-static mtl_status call_evaluate(mtl_objective *objective, mtl_evaluate_fn evaluate, void *user)
-{
-    mtl_context *context = objective->context;
-    mtl_tape_reset(objective->tape, MTL_TAPE_TRAIN);
-    for (int32_t t = 0; t < objective->num_tasks; t++) {
-        objective->losses[t] = NULL;
-    }
-    objective->stepping = true;
-    mtl_status status = evaluate(user, objective->tape, 0, objective->losses);
-    objective->stepping = false;
-    if (status != MTL_OK) {
-        return mtli_fail_callback(context, "mtl_objective_step", status, "evaluate");
-    }
-    mtli_enter_function(context, "mtl_objective_step");
-    return MTL_OK;
-}
-
-mtl_status mtl_objective_step(mtl_objective *objective, mtl_optimizer *optimizer, mtl_evaluate_fn evaluate, void *user)
-{
-    if (!objective) {
-        return MTL_ERROR_ARGUMENT;
-    }
-    mtl_context *context = objective->context;
-    mtli_enter(context);
-    MTLI_REQUIRE(context, optimizer);
-    MTLI_REQUIRE(context, evaluate);
-    mtl_status status = check_not_stepping(objective);
-    if (status == MTL_OK) {
-        status = prepare_step(objective);
-    }
-    if (status != MTL_OK) {
-        return status;
-    }
-    status = call_evaluate(objective, evaluate, user);
-    if (status == MTL_OK) {
-        status =
-            differentiate(objective, objective->tape, objective->losses, objective->num_tasks, objective->gradients);
-    }
-    return status == MTL_OK ? mtl_optimizer_step(optimizer, objective->gradients) : status;
 }

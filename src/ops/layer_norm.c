@@ -138,7 +138,7 @@ static mtl_status norm_segment(const mtli_call *call, mtli_sweep *sweep, int32_t
     loop.mean = dy + loop.rows * loop.width;
     loop.rstd = loop.mean + loop.rows;
     mtli_segment_gather(loop.rows, positions, loop.width, all->x, x);
-    mtli_segment_gather(loop.rows, positions, loop.width, all->dy, dy);
+    mtli_segment_gather_gradient(sweep, call->inputs[NORM_X], all->rows, segment, loop.width, all->dy, dy);
     mtli_segment_gather(loop.rows, positions, 1, all->mean, loop.mean);
     mtli_segment_gather(loop.rows, positions, 1, all->rstd, loop.rstd);
     loop.x = x;

@@ -102,7 +102,7 @@ static mtl_status linear_segment(const mtli_call *call, mtli_sweep *sweep, int32
         return MTL_OK;
     }
     mtli_segment_gather(rows, positions, in, mtli_input_real(call, X), x);
-    mtli_segment_gather(rows, positions, out, dy, g);
+    mtli_segment_gather_gradient(sweep, call->inputs[X], mtli_leading(call->inputs[X]), segment, out, dy, g);
     mtli_sweep_select(sweep, segment);
     return add_weight_gradients(call, sweep, rows, x, g);
 }

@@ -23,7 +23,7 @@ static bool take_direction_backward(mtli_lstm_pass *pass, int32_t d)
     args->packed = pass->packed[d] =
         mtli_lstm_scratch(pass, 1, layer->kernels->lstm_backward_packed_size(layer->input, layer->hidden));
     args->dh = pass->dh[d] = mtli_lstm_scratch(pass, tokens, layer->hidden);
-    args->dgates = mtli_lstm_scratch(pass, tokens, layer->kernels->lstm_gate_width(layer->hidden));
+    args->dgates = mtli_lstm_memory(pass, tokens, layer->kernels->lstm_gate_width(layer->hidden));
     args->work = mtli_lstm_scratch(pass, 1, layer->kernels->lstm_backward_work(layer->order.sequences, layer->hidden));
     args->dx = dx ? mtli_lstm_scratch(pass, tokens, layer->input) : NULL;
     return args->packed && args->dh && args->dgates && args->work && (args->dx || !dx);
@@ -36,7 +36,7 @@ static bool take_for_backward(mtli_lstm_pass *pass)
     for (int32_t d = 0; d < layer->attributes.directions && taken; d++) {
         taken = take_direction_backward(pass, d);
     }
-    if (taken && is_distinct(pass)) {
+    if (taken && is_distinct(pass) && !mtli_sweep_segments(pass->sweep)) {
         pass->sums = mtli_lstm_scratch(pass, layer->distinct.count, layer->kernels->lstm_gate_width(layer->hidden));
         pass->distinct_dx = mtli_lstm_scratch(pass, layer->distinct.count, layer->input);
         taken = pass->sums && pass->distinct_dx;
@@ -205,9 +205,23 @@ static mtl_status finish_direction(mtli_lstm_pass *pass, mtli_sweep *sweep, int3
     return add_table_gradient(pass, sweep);
 }
 
+static bool keep_for_second_sweep(mtli_lstm_pass *pass, mtli_sweep *sweep)
+{
+    if (!mtli_sweep_keeps(sweep)) {
+        return true;
+    }
+    const mtli_call *call = pass->layer->call;
+    pass->kept = mtli_sweep_memory(call, sweep, (size_t)pass->layer->attributes.directions, sizeof pass->kept[0]);
+    mtli_sweep_keep(call, sweep, pass->kept);
+    return pass->kept != NULL;
+}
+
 mtl_status mtli_lstm_layer_backward(const mtli_call *call, mtli_sweep *sweep)
 {
-    mtli_lstm_pass pass = {.layer = call->saved, .dy = mtli_output_gradient(call, sweep)};
+    if (mtli_sweep_weights(sweep)) {
+        return mtli_lstm_weighted_backward(call, sweep);
+    }
+    mtli_lstm_pass pass = {.layer = call->saved, .sweep = sweep, .dy = mtli_output_gradient(call, sweep)};
     mtl_context *context = mtli_call_context(call);
     int32_t directions = pass.layer->attributes.directions;
     pass.input_wanted = mtli_call_needs(call, MTLI_LSTM_X); /* x or the table */
@@ -216,7 +230,7 @@ mtl_status mtli_lstm_layer_backward(const mtli_call *call, mtli_sweep *sweep)
         pass.input_wanted = pass.dx != NULL;
     }
     mtli_real *db = mtli_lstm_scratch(&pass, 4, pass.layer->hidden);
-    if (!db || !take_for_backward(&pass)) {
+    if (!db || !take_for_backward(&pass) || !keep_for_second_sweep(&pass, sweep)) {
         return context->status;
     }
     mtli_parallel_for(context, directions * (1 + pass.layer->parts), prepare_backward_piece, &pass);

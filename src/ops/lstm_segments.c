@@ -36,9 +36,10 @@ static void *segment_ints(const mtli_lstm_pass *pass, int64_t count)
     return mtli_tape_scratch(pass->layer->call, (size_t)count, sizeof(int32_t));
 }
 
+/* These last until a second sweep. */
 static void *segment_offsets(const mtli_lstm_pass *pass, int64_t count)
 {
-    return mtli_tape_scratch(pass->layer->call, (size_t)count + 1, sizeof(int64_t));
+    return mtli_sweep_memory(pass->layer->call, pass->sweep, (size_t)count + 1, sizeof(int64_t));
 }
 
 /* The segment of each sequence, in the order of the LSTM. */
@@ -141,14 +142,14 @@ static bool make_pairs(segment_pass *job)
     int32_t *pair_at = segment_ints(pass, layer->distinct.count);
     by->pair_offsets = segment_offsets(pass, job->segments->count);
     by->pair_of_token = segment_ints(pass, tokens);
-    by->distinct = segment_ints(pass, tokens);
+    by->distinct = mtli_sweep_memory(layer->call, pass->sweep, (size_t)tokens, sizeof by->distinct[0]);
     by->ids = segment_ints(pass, tokens);
     by->numbers = segment_ints(pass, tokens);
     if (!pair_at || !by->pair_offsets || !by->pair_of_token || !by->distinct || !by->ids || !by->numbers) {
         return false;
     }
     find_pairs(job, pair_at);
-    by->sums = mtli_lstm_scratch(pass, by->num_pairs, layer->kernels->lstm_gate_width(layer->hidden));
+    by->sums = mtli_lstm_memory(pass, by->num_pairs, layer->kernels->lstm_gate_width(layer->hidden));
     by->x = mtli_lstm_scratch(pass, by->num_pairs, layer->input);
     by->dx = mtli_lstm_scratch(pass, by->num_pairs, layer->input);
     if (!by->sums || !by->x || !by->dx) {
@@ -249,7 +250,7 @@ static bool take_segments(segment_pass *job)
     int32_t *of_sequence = sequence_segments(job);
     job->weights = mtli_tape_scratch(pass->layer->call, count, sizeof job->weights[0]);
     job->input_weights = mtli_tape_scratch(pass->layer->call, count, sizeof job->input_weights[0]);
-    job->db = mtli_lstm_scratch(pass, (int64_t)count, 4 * pass->layer->hidden);
+    job->db = mtli_lstm_memory(pass, (int64_t)count, 4 * pass->layer->hidden);
     return of_sequence && job->weights && job->input_weights && job->db && sort_tokens(job, of_sequence) &&
            (!segments_are_distinct(job) || make_pairs(job));
 }
@@ -268,6 +269,19 @@ static mtl_status finish_segment(segment_pass *job, mtli_sweep *sweep, int32_t s
     return table ? add_segment_table(job, sweep, segment) : MTL_OK;
 }
 
+static void keep_direction(const segment_pass *job)
+{
+    const mtli_lstm_pass *pass = job->pass;
+    if (pass->kept) {
+        pass->kept[pass->direction] = (mtli_lstm_kept){.dgates = pass->args[pass->direction].dgates,
+                                                       .offsets = job->by.offsets,
+                                                       .db = job->db,
+                                                       .pair_offsets = job->by.pair_offsets,
+                                                       .distinct = job->by.distinct,
+                                                       .sums = job->by.sums};
+    }
+}
+
 mtl_status mtli_lstm_finish_segments(mtli_lstm_pass *pass, mtli_sweep *sweep, int32_t direction)
 {
     mtl_context *context = mtli_call_context(pass->layer->call);
@@ -276,6 +290,10 @@ mtl_status mtli_lstm_finish_segments(mtli_lstm_pass *pass, mtli_sweep *sweep, in
     pass->weight_pieces = mtli_lstm_weight_pieces(pass->layer);
     if (!take_segments(&job)) {
         return context->status;
+    }
+    keep_direction(&job);
+    if (job.by.offsets[job.segments->count] == 0) {
+        return MTL_OK; /* no token is anybody's */
     }
     int64_t pair_shape[] = {0, job.by.num_pairs};
     for (int32_t t = 0; t < job.segments->count; t++) {

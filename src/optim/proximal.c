@@ -2,29 +2,63 @@
  * What an optimizer runs after its update: the proximal steps that were added to it. */
 #include "optim/optimizer.h"
 
+/* Where a block is among the optimizer's; -1: nowhere. The search begins at `first`. */
+static int32_t find_optimizer_block(const mtl_optimizer *optimizer, const mtli_parameters *block, int32_t first)
+{
+    for (int32_t k = 0; k < optimizer->num_blocks; k++) {
+        int32_t i = first < optimizer->num_blocks - k ? first + k : first + k - optimizer->num_blocks;
+        if (optimizer->blocks[i] == block) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The entries are the parameters of all blocks in their order; firsts[] says where each block begins. */
+static mtl_status find_entries_from(const mtl_optimizer *optimizer, const mtli_proximal *proximal,
+                                    const int32_t *firsts, mtli_attached_proximal *attached)
+{
+    int32_t next = 0; /* where the block after the last one stands: the parameters come in some such order */
+    mtli_proximal_parameter p;
+    for (int64_t k = 0; k < attached->num_entries && proximal->parameter(proximal->self, k, &p); k++) {
+        const mtli_parameters *block = p.tensor->parameters;
+        bool there = p.place < optimizer->num_blocks && optimizer->blocks[p.place] == block;
+        int32_t i = there ? p.place : find_optimizer_block(optimizer, block, next);
+        if (i < 0) {
+            return mtli_fail(optimizer->context, MTL_ERROR_ARGUMENT,
+                             "the proximal step is over '%s.%.128s', which is not a parameter of the optimizer's model",
+                             p.module, block->list[p.tensor->index].name);
+        }
+        attached->entries[k] = firsts[i] + p.tensor->index;
+        next = i + 1 < optimizer->num_blocks ? i + 1 : 0;
+    }
+    return MTL_OK;
+}
+
 static mtl_status find_proximal_entries(const mtl_optimizer *optimizer, const mtli_proximal *proximal,
                                         mtli_attached_proximal *attached)
 {
-    for (int64_t k = 0; k < attached->num_entries; k++) {
-        const mtl_tensor *parameter = proximal->parameter(proximal->self, k);
-        int32_t i = 0;
-        while (i < optimizer->num_entries && optimizer->entries[i].parameter != parameter) {
-            i++;
-        }
-        if (i == optimizer->num_entries) {
-            return mtli_fail(optimizer->context, MTL_ERROR_ARGUMENT,
-                             "a parameter of the proximal step is not one of the optimizer's model");
-        }
-        attached->entries[k] = i;
+    size_t count = (size_t)optimizer->num_blocks;
+    int32_t *firsts = mtli_allocate_array(optimizer->context, count, sizeof firsts[0]);
+    if (!firsts) {
+        return optimizer->context->status;
     }
-    return MTL_OK;
+    int32_t first = 0;
+    for (size_t i = 0; i < count; i++) {
+        firsts[i] = first;
+        first += optimizer->blocks[i]->count;
+    }
+    mtl_status status = find_entries_from(optimizer, proximal, firsts, attached);
+    mtli_release(optimizer->context, firsts, count * sizeof firsts[0]);
+    return status;
 }
 
 mtl_status mtli_optimizer_add_proximal(mtl_optimizer *optimizer, const mtli_proximal *proximal)
 {
     mtl_context *context = optimizer->context;
     mtli_attached_proximal attached = {.proximal = *proximal};
-    while (proximal->parameter(proximal->self, attached.num_entries)) {
+    mtli_proximal_parameter unused;
+    while (proximal->parameter(proximal->self, attached.num_entries, &unused)) {
         attached.num_entries++;
     }
     void *proximals = optimizer->proximals;

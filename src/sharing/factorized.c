@@ -17,6 +17,8 @@ typedef struct factor_maker {
     mtl_context *context;
     mtl_factorized_options options;
     int32_t tasks;
+    mtl_encoder *const *encoders;   /* [tasks]; or NULL: they are heads */
+    mtl_head *const *heads;         /* [tasks] */
     const mtli_parameters **blocks; /* [tasks] */
     const mtli_real **w;            /* [tasks]: one parameter of all networks */
     int32_t count;                  /* parameters of a network */
@@ -182,25 +184,46 @@ static mtl_status check_task_count(mtl_context *context, int32_t count)
                            MTLI_MAX_FACTORIZED_TASKS);
 }
 
-static mtl_status begin_making(factor_maker *maker, mtl_context *context, const mtl_factorized_options *options,
-                               int32_t tasks)
+/* NULL for a NULL. */
+static const mtli_parameters *parameters_of(const factor_maker *maker, int32_t t)
 {
-    memset(maker, 0, sizeof *maker);
-    maker->context = context;
+    if (maker->encoders) {
+        return maker->encoders[t] ? maker->encoders[t]->parameters : NULL;
+    }
+    return maker->heads[t] ? maker->heads[t]->parameters : NULL;
+}
+
+static mtl_status find_blocks(factor_maker *maker)
+{
+    maker->blocks = mtli_arena_take_array(&maker->arena, (size_t)maker->tasks, sizeof maker->blocks[0]);
+    maker->w = maker->blocks ? mtli_arena_take_array(&maker->arena, (size_t)maker->tasks, sizeof maker->w[0]) : NULL;
+    if (!maker->w) {
+        return maker->context->status;
+    }
+    for (int32_t t = 0; t < maker->tasks; t++) {
+        maker->blocks[t] = parameters_of(maker, t);
+        if (!maker->blocks[t]) {
+            return mtli_fail(maker->context, MTL_ERROR_ARGUMENT, "networks[%d] is NULL", t);
+        }
+    }
+    return MTL_OK;
+}
+
+/* With context, tasks and networks set; the arena is there afterwards in any case. */
+static mtl_status begin_making(factor_maker *maker, const mtl_factorized_options *options)
+{
+    mtl_context *context = maker->context;
     maker->options = (mtl_factorized_options)MTL_FACTORIZED_OPTIONS_INIT;
-    maker->tasks = tasks;
     mtli_arena_init(&maker->arena, context);
-    mtl_status status =
-        mtli_import_options(context, "options", &maker->options, sizeof maker->options, sizeof maker->options, options);
+    mtl_status status = check_task_count(context, maker->tasks);
+    if (status == MTL_OK) {
+        status = mtli_import_options(context, "options", &maker->options, sizeof maker->options, sizeof maker->options,
+                                     options);
+    }
     if (status == MTL_OK) {
         status = check_factorized_options(context, &maker->options);
     }
-    if (status != MTL_OK) {
-        return status;
-    }
-    maker->blocks = mtli_arena_take_array(&maker->arena, (size_t)tasks, sizeof maker->blocks[0]);
-    maker->w = maker->blocks ? mtli_arena_take_array(&maker->arena, (size_t)tasks, sizeof maker->w[0]) : NULL;
-    return maker->w ? MTL_OK : context->status;
+    return status == MTL_OK ? find_blocks(maker) : status;
 }
 
 /* With blocks[] filled. */
@@ -316,14 +339,12 @@ static mtl_status check_encoders(const factor_maker *maker, mtl_encoder *const *
     return MTL_OK;
 }
 
-static mtl_status factorize_encoders(factor_maker *maker, mtl_encoder *const *networks, mtl_encoder **out)
+static mtl_status factorize_encoders(factor_maker *maker, mtl_encoder **out)
 {
+    mtl_encoder *const *networks = maker->encoders;
     mtl_encoder *network = NULL;
     mtl_encoder *encoder = NULL;
     mtl_factorized *factors = NULL;
-    for (int32_t t = 0; t < maker->tasks; t++) {
-        maker->blocks[t] = networks[t]->parameters;
-    }
     mtl_status status = check_encoders(maker, networks, false);
     if (status == MTL_OK) {
         status = check_networks(maker);
@@ -355,22 +376,12 @@ mtl_status mtl_encoder_create_factorized(mtl_encoder *const *networks, int32_t c
     if (!networks || !networks[0]) {
         return MTL_ERROR_ARGUMENT;
     }
-    mtl_context *context = networks[0]->context;
-    mtli_enter(context);
-    MTLI_REQUIRE(context, out);
-    mtl_status status = check_task_count(context, count);
-    for (int32_t t = 0; t < count && status == MTL_OK; t++) {
-        if (!networks[t]) {
-            status = mtli_fail(context, MTL_ERROR_ARGUMENT, "networks[%d] is NULL", t);
-        }
-    }
-    if (status != MTL_OK) {
-        return status;
-    }
-    factor_maker maker;
-    status = begin_making(&maker, context, options, count);
+    factor_maker maker = {.context = networks[0]->context, .tasks = count, .encoders = networks};
+    mtli_enter(maker.context);
+    MTLI_REQUIRE(maker.context, out);
+    mtl_status status = begin_making(&maker, options);
     if (status == MTL_OK) {
-        status = factorize_encoders(&maker, networks, out);
+        status = factorize_encoders(&maker, out);
     }
     mtli_arena_destroy(&maker.arena);
     return status;
@@ -397,14 +408,12 @@ static mtl_status check_heads(const factor_maker *maker, mtl_head *const *networ
     return MTL_OK;
 }
 
-static mtl_status factorize_heads(factor_maker *maker, mtl_head *const *networks, mtl_head **out)
+static mtl_status factorize_heads(factor_maker *maker, mtl_head **out)
 {
+    mtl_head *const *networks = maker->heads;
     mtl_head *network = NULL;
     mtl_head *head = NULL;
     mtl_factorized *factors = NULL;
-    for (int32_t t = 0; t < maker->tasks; t++) {
-        maker->blocks[t] = networks[t]->parameters;
-    }
     mtl_status status = check_heads(maker, networks);
     if (status == MTL_OK) {
         status = check_networks(maker);
@@ -433,22 +442,12 @@ mtl_status mtl_head_create_factorized(mtl_head *const *networks, int32_t count, 
     if (!networks || !networks[0]) {
         return MTL_ERROR_ARGUMENT;
     }
-    mtl_context *context = networks[0]->context;
-    mtli_enter(context);
-    MTLI_REQUIRE(context, out);
-    mtl_status status = check_task_count(context, count);
-    for (int32_t t = 0; t < count && status == MTL_OK; t++) {
-        if (!networks[t]) {
-            status = mtli_fail(context, MTL_ERROR_ARGUMENT, "networks[%d] is NULL", t);
-        }
-    }
-    if (status != MTL_OK) {
-        return status;
-    }
-    factor_maker maker;
-    status = begin_making(&maker, context, options, count);
+    factor_maker maker = {.context = networks[0]->context, .tasks = count, .heads = networks};
+    mtli_enter(maker.context);
+    MTLI_REQUIRE(maker.context, out);
+    mtl_status status = begin_making(&maker, options);
     if (status == MTL_OK) {
-        status = factorize_heads(&maker, networks, out);
+        status = factorize_heads(&maker, out);
     }
     mtli_arena_destroy(&maker.arena);
     return status;

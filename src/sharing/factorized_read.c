@@ -12,9 +12,14 @@ int32_t mtl_factorized_num_tasks(const mtl_factorized *factorized)
     return factorized ? factorized->tasks : 0;
 }
 
-/* The position of a parameter of the networks. */
-static mtl_status find_network_parameter(const mtl_factorized *factorized, const char *name, int32_t *index)
+/* The beginning of a function that is asked about a parameter of the networks: finds its position. */
+static mtl_status enter_factorized(const mtl_factorized *factorized, const char *function, const char *name,
+                                   int32_t *index)
 {
+    if (!factorized) {
+        return MTL_ERROR_ARGUMENT;
+    }
+    mtli_enter_function(factorized->context, function);
     MTLI_REQUIRE(factorized->context, name);
     const mtl_tensor *parameter = mtli_parameters_find(factorized->network, name);
     if (!parameter) {
@@ -27,16 +32,12 @@ static mtl_status find_network_parameter(const mtl_factorized *factorized, const
 mtl_status mtl_factorized_ranks(const mtl_factorized *factorized, const char *name, int64_t *ranks, int64_t capacity,
                                 int64_t *count)
 {
-    if (!factorized) {
-        return MTL_ERROR_ARGUMENT;
-    }
-    mtl_context *context = factorized->context;
     int32_t index = 0;
-    mtli_enter(context);
-    mtl_status status = find_network_parameter(factorized, name, &index);
+    mtl_status status = enter_factorized(factorized, __func__, name, &index);
     if (status != MTL_OK) {
         return status;
     }
+    mtl_context *context = factorized->context;
     MTLI_REQUIRE(context, count);
     if (capacity < 0 || (capacity > 0 && !ranks)) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "capacity = %" PRId64 ", ranks is %s", capacity,
@@ -134,16 +135,12 @@ static mtl_status compare_task_factors(const mtl_factorized *factorized, const m
 mtl_status mtl_factorized_sharing(const mtl_factorized *factorized, const char *name, double *cosines, int64_t count,
                                   double *strength)
 {
-    if (!factorized) {
-        return MTL_ERROR_ARGUMENT;
-    }
-    mtl_context *context = factorized->context;
     int32_t index = 0;
-    mtli_enter(context);
-    mtl_status status = find_network_parameter(factorized, name, &index);
+    mtl_status status = enter_factorized(factorized, __func__, name, &index);
     if (status != MTL_OK) {
         return status;
     }
+    mtl_context *context = factorized->context;
     int64_t needed = cosines ? (int64_t)factorized->tasks * factorized->tasks : 0;
     if (count != needed) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "count = %" PRId64 " is not %" PRId64, count, needed);
@@ -183,16 +180,12 @@ static mtl_status read_composed(const mtl_factorized *factorized, int32_t index,
 mtl_status mtl_factorized_read(const mtl_factorized *factorized, const char *name, int32_t task, double *values,
                                int64_t count)
 {
-    if (!factorized) {
-        return MTL_ERROR_ARGUMENT;
-    }
-    mtl_context *context = factorized->context;
     int32_t index = 0;
-    mtli_enter(context);
-    mtl_status status = find_network_parameter(factorized, name, &index);
+    mtl_status status = enter_factorized(factorized, __func__, name, &index);
     if (status != MTL_OK) {
         return status;
     }
+    mtl_context *context = factorized->context;
     MTLI_REQUIRE(context, values);
     if (task < 0 || task >= factorized->tasks) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "task = %d is not in [0, %d)", task, factorized->tasks);

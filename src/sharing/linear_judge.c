@@ -280,16 +280,22 @@ static double least_gap(const mtli_linear_problem *p)
     return 64 * DBL_EPSILON * size;
 }
 
-mtl_status mtli_linear_judge(mtli_linear_problem *p, mtl_linear_report *report)
+mtl_status mtli_linear_measure(mtli_linear_problem *p, mtl_linear_report *report, double *smooth)
 {
-    double smooth;
-    mtl_status status = measure_smooth(p, report, &smooth);
-    report->penalty = smooth;
-    report->gap = (double)NAN;
+    mtl_status status = measure_smooth(p, report, smooth);
+    report->penalty = *smooth;
     if (status == MTL_OK) {
         status = measure_parts(p, &report->penalty);
     }
     report->objective = report->loss + report->penalty;
+    return status;
+}
+
+mtl_status mtli_linear_judge(mtli_linear_problem *p, mtl_linear_report *report)
+{
+    double smooth;
+    mtl_status status = mtli_linear_measure(p, report, &smooth);
+    report->gap = (double)NAN;
     if (status == MTL_OK) {
         status = proximal_gradient(p, &report->residual);
     }

@@ -318,11 +318,29 @@ static mtl_status look_at_zero(mtli_linear_problem *p)
     return finite ? MTL_OK : mtli_fail(p->context, MTL_ERROR_NUMERIC, "the loss at zero weights is not finite");
 }
 
+/* Weights that are worse than none are left. Without iterations they are what is judged. Every Ω is 0 at 0. */
+static mtl_status choose_beginning(mtli_linear_problem *p)
+{
+    mtl_linear_report start = MTL_LINEAR_REPORT_INIT;
+    double smooth;
+    if (p->max_iterations == 0) {
+        return MTL_OK;
+    }
+    mtl_status status = mtli_linear_measure(p, &start, &smooth);
+    for (int32_t k = 0; k < p->num_parts && status == MTL_OK && start.objective > p->loss_at_zero; k++) {
+        memset(p->at.parts[k].values, 0, (size_t)(p->count * p->features) * sizeof *p->at.parts[k].values);
+    }
+    return status;
+}
+
 /* Everything that stands before the first iteration; a step is tried for its size, which the residual needs. */
 static mtl_status begin_solve(mtli_linear_problem *p)
 {
     mtl_status status = look_at_zero(p);
     p->dual = -HUGE_VAL;
+    if (status == MTL_OK) {
+        status = choose_beginning(p);
+    }
     for (int32_t k = 0; k < p->num_parts; k++) {
         memcpy(p->ahead.parts[k].values, p->at.parts[k].values,
                (size_t)(p->count * p->features) * sizeof *p->at.parts[k].values);

@@ -80,7 +80,11 @@ mtl_status mtli_linear_add_smooth(mtli_linear_problem *problem, const mtli_linea
 /** tried = the proximal step from `from` along -gradient. */
 mtl_status mtli_linear_step(mtli_linear_problem *problem, const mtli_linear_point *from);
 
-/** Objective and gap or residual at the present solution. */
+/** Loss, penalty and objective at the present solution; `gradient` receives that of the loss and the smooth terms,
+ *  whose value is *smooth. */
+mtl_status mtli_linear_measure(mtli_linear_problem *problem, mtl_linear_report *report, double *smooth);
+
+/** These, and gap or residual. */
 mtl_status mtli_linear_judge(mtli_linear_problem *problem, mtl_linear_report *report);
 
 /** Whether a duality gap is known for these penalties; NaN stands for it elsewhere. */

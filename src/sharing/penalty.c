@@ -123,6 +123,38 @@ static mtl_status import_graph(mtl_penalty *penalty, const double *graph, int32_
     return MTL_OK;
 }
 
+/* The largest sum over j of what stands before ‖W_i - W_j‖ for one i. */
+static double largest_degree(const mtl_penalty *penalty)
+{
+    int32_t count = penalty->match->num_networks;
+    double most = penalty->graph ? 0 : 2.0 * (count - 1);
+    for (int32_t i = 0; penalty->graph && i < count; i++) {
+        double sum = 0;
+        for (int32_t j = 0; j < count; j++) {
+            sum += penalty->graph[(int64_t)i * count + j];
+        }
+        most = fmax(most, sum);
+    }
+    return most;
+}
+
+static double slope_of_term(const mtl_penalty *penalty)
+{
+    const mtl_penalty_options *options = &penalty->term.options;
+    switch (options->kind) {
+    case MTL_PENALTY_L2:
+        return options->form == MTL_L2_PAIRWISE ? 2 * largest_degree(penalty) : 2;
+    case MTL_PENALTY_TRACE_NORM_DIFFERENCES:
+        return largest_degree(penalty);
+    case MTL_PENALTY_TRACE_NORM:
+        return options->unfolding == MTL_UNFOLDING_TASKS ? 1 : MTL_MAX_DIMS + 1;
+    case MTL_PENALTY_CLUSTERED:
+        return 2 * (1 + options->clustering);
+    default:
+        return 1;
+    }
+}
+
 /* Life. -------------------------------------------------------------------------------------------------------------- */
 
 mtl_penalty *mtli_penalty_allocate(mtl_context *context)
@@ -213,6 +245,7 @@ static mtl_status build_penalty(mtl_penalty *penalty, mtl_model *model, const ch
     penalty->term.options.parameters = NULL; /* the host's memory */
     penalty->term.options.graph = NULL;
     if (status == MTL_OK) {
+        penalty->slope = slope_of_term(penalty);
         status = check_lazy_stacks(penalty);
     }
     if (status == MTL_OK) {

@@ -54,6 +54,7 @@ struct mtl_penalty {
     double coefficient;
     mtli_term term; /* kind NULL: split */
     double *graph;  /* [T, T] of the term, or NULL */
+    double slope;   /* the most in ∂Ω/∂W where weights (or distances of weights) are at most 1 */
     mtli_match *match;
     mtli_real **w;     /* [stacks, T]: what it acts on: the weights, or its share of them */
     mtli_real **spare; /* likewise, of a part: where the next share is made */
@@ -103,6 +104,10 @@ mtli_gradient_entry *mtli_penalty_entry(const mtl_penalty *penalty, const mtl_gr
 /** Notes which rows of lazy embeddings a pass has touched. All penalties of an objective do so before the first of them
  *  adds rows of its own. */
 void mtli_penalty_note_rows(mtl_penalty *penalty, const mtl_gradients *gradients);
+
+/** Ω of a stack, and g_t += coefficient * ∂Ω/∂W_t. `stack` is that of `index` or some of its rows. */
+mtl_status mtli_penalty_term_gradient(mtl_penalty *penalty, int64_t index, const mtli_stack *stack, mtli_real *const *g,
+                                      double *omega);
 
 /** Adds coefficient * Ω to *value, of lazy embeddings that of the noted rows, and its gradient to the gradients. On failure
  *  some of them have changed. */

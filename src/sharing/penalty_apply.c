@@ -43,10 +43,11 @@ mtl_status mtli_penalty_own_value(mtl_penalty *penalty, double *value)
     for (int64_t i = 0; i < penalty->match->num_stacks; i++) {
         mtli_stack stack = mtli_penalty_stack(penalty, i);
         double omega = 0;
-        if (!term->kind->value(penalty->context, term, &stack, &omega, penalty->work)) {
+        bool done = term->kind->value(penalty->context, term, &stack, &omega, penalty->work);
+        sum += omega;
+        if (!done || !isfinite(penalty->coefficient * sum)) {
             return mtli_penalty_fail(penalty, i);
         }
-        sum += omega;
     }
     *value = penalty->coefficient * sum;
     return MTL_OK;
@@ -111,16 +112,36 @@ static mtl_status prepare_dense(mtl_penalty *penalty, int64_t index, mtl_gradien
     return MTL_OK;
 }
 
-static mtl_status add_dense_gradient(mtl_penalty *penalty, int64_t index, mtl_gradients *gradients, double *omega)
+/* Whether no element of the gradient can have overflowed, nor anything on the way to it. No element is larger than
+ * coefficient * slope * (1 + Ω), and what it is made of (weights, of L2 distances) not larger than 1 + Ω. */
+static bool is_far_from_overflow(const mtl_penalty *penalty, double omega)
+{
+    return isfinite((mtli_real)(1e6 * fmax(penalty->coefficient * penalty->slope, 1) * (1 + omega)));
+}
+
+mtl_status mtli_penalty_term_gradient(mtl_penalty *penalty, int64_t index, const mtli_stack *stack, mtli_real *const *g,
+                                      double *omega)
 {
     const mtli_term *term = &penalty->term;
+    if (!isfinite((mtli_real)(penalty->coefficient * penalty->slope)) ||
+        !term->kind->gradient(penalty->context, term, stack, penalty->coefficient, g, omega, penalty->work) ||
+        !isfinite(penalty->coefficient * *omega)) {
+        return mtli_penalty_fail(penalty, index);
+    }
+    bool finite = true;
+    if (!is_far_from_overflow(penalty, *omega)) { /* hardly ever: elsewhere a pass over the gradient is saved */
+        for (int32_t t = 0; t < stack->count && finite; t++) {
+            finite = values_are_finite(stack->size, g[t]);
+        }
+    }
+    return finite ? MTL_OK : mtli_penalty_fail(penalty, index);
+}
+
+static mtl_status add_dense_gradient(mtl_penalty *penalty, int64_t index, mtl_gradients *gradients, double *omega)
+{
     mtli_stack stack = mtli_penalty_stack(penalty, index);
     mtl_status status = prepare_dense(penalty, index, gradients);
-    if (status == MTL_OK &&
-        !term->kind->gradient(penalty->context, term, &stack, penalty->coefficient, penalty->g, omega, penalty->work)) {
-        status = mtli_penalty_fail(penalty, index);
-    }
-    return status;
+    return status == MTL_OK ? mtli_penalty_term_gradient(penalty, index, &stack, penalty->g, omega) : status;
 }
 
 mtl_status mtli_penalty_add_gradient(mtl_penalty *penalty, mtl_gradients *gradients, double *value)
@@ -183,11 +204,16 @@ mtl_status mtli_penalty_proximal_step(mtl_penalty *penalty, double rate, const m
 
 /* As the optimizer calls it. */
 
-static const mtl_tensor *proximal_parameter(const void *self, int64_t index)
+static bool proximal_parameter(const void *self, int64_t index, mtli_proximal_parameter *out)
 {
     const mtli_match *match = ((const mtl_penalty *)self)->match;
     int64_t stack = index / match->num_networks;
-    return stack < match->num_stacks ? match->stacks[stack].parameters[index % match->num_networks] : NULL;
+    int64_t t = index % match->num_networks;
+    if (stack >= match->num_stacks) {
+        return false;
+    }
+    *out = (mtli_proximal_parameter){match->stacks[stack].parameters[t], match->modules[t], match->places[t]};
+    return true;
 }
 
 static mtl_status proximal_take_step(void *self, double rate, const mtl_gradients *gradients)

@@ -211,17 +211,13 @@ static mtl_status reserve_union(mtl_penalty *penalty, int64_t index, mtl_gradien
 static mtl_status add_piece(mtl_penalty *penalty, int64_t index, const mtli_stack *piece, int64_t begin,
                             mtl_gradients *gradients, double *omega)
 {
-    const mtli_term *term = &penalty->term;
     mtli_touched_rows *touched = &penalty->touched;
     double value = 0;
     for (int32_t t = 0; t < piece->count; t++) {
         memset(touched->g[t], 0, (size_t)piece->size * sizeof touched->g[t][0]);
     }
-    if (!term->kind->gradient(penalty->context, term, piece, penalty->coefficient, touched->g, &value, penalty->work)) {
-        return mtli_penalty_fail(penalty, index);
-    }
+    mtl_status status = mtli_penalty_term_gradient(penalty, index, piece, touched->g, &value);
     *omega += value;
-    mtl_status status = MTL_OK;
     for (int32_t t = 0; t < piece->count && status == MTL_OK; t++) {
         status = mtli_gradient_entry_add_rows(gradients, mtli_penalty_entry(penalty, gradients, index, t),
                                               touched->rows[index] + begin, piece->rows, touched->g[t]);

@@ -6,7 +6,6 @@
 
 #include "base/checked.h"
 #include "base/float_mode.h"
-#include "kernels/reduce.h"
 #include "sharing/penalty.h"
 
 /* Creation. ---------------------------------------------------------------------------------------------------------- */
@@ -285,17 +284,17 @@ static void commit_shares(mtl_penalty *penalty)
     }
 }
 
-/* Without coefficients the sum moves as if there were no penalty, and the first share with it. */
+/* Without coefficients the sum moves as if there were no penalty, and the first share with it. Where it has become NaN
+ * or infinite the share stays: a penalty that is off finds no fault with weights, and a share that took NaN over would
+ * never lose it. When the sum is finite again, the share is where it belongs after the next step. */
 static void follow_sum(mtl_penalty *penalty)
 {
     const mtli_match *match = penalty->match;
     for (int64_t k = 0; k < match->num_stacks * match->num_networks; k++) {
         split_arrays a = arrays_of(penalty, k);
-        if (!isfinite(mtli_total(a.n, a.w))) {
-            continue;
-        }
         for (int64_t i = 0; i < a.n; i++) {
-            a.p[0][i] = a.p[0][i] + (a.w[i] - (a.p[0][i] + a.p[1][i]));
+            mtli_real next = a.p[0][i] + (a.w[i] - (a.p[0][i] + a.p[1][i]));
+            a.p[0][i] = isfinite(next) ? next : a.p[0][i];
         }
     }
 }

@@ -62,6 +62,9 @@ PIN(mtl_penalty_options, graph, 64, 52, 56)
 PIN(mtl_tape_options, initial_bytes, 16, 12, 16)
 PIN(mtl_tokenizer_options, max_token_bytes, 24, 20, 20)
 PIN(mtl_vocabulary_options, max_size, 24, 20, 24)
+PIN(mtl_balancer_options, user, 256, 236, 240)
+PIN(mtl_balance_result, residual, 24, 20, 24)
+PIN(mtl_balance_report, conflict_rates, 96, 68, 72)
 
 /* Options begin with their size, at offset 0, and the initializer fills it in. */
 #define OPTIONS(type, initializer) \

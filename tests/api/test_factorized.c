@@ -601,6 +601,41 @@ static void equal_networks_share_everything(void **state)
     close_fixture(&f);
 }
 
+static void set_large_weight(fixture *f, double value)
+{
+    double weights[FACTORED_CLASSES * FACTORED_HIDDEN] = {0};
+    weights[4] = value;
+    for (int t = 0; t < TASKS; t++) {
+        mtl_tensor *weight = mtl_head_parameter(f->tasks.heads[t], "weight");
+        assert_ok(f->context, mtl_tensor_write(weight, MTL_FLOAT64, weights, FACTORED_CLASSES * FACTORED_HIDDEN));
+    }
+}
+
+/* One weight of 3e38 in each of five tasks: the basis would have it times √5. */
+static void factors_that_overflow_are_an_error(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, TASKS, RANK);
+    for (int k = 0; k < KINDS; k++) {
+        mtl_factorized_options options = options_of(kinds[k], 0.1);
+        double values[FACTORED_CLASSES * FACTORED_HIDDEN];
+        options.shared = NULL;
+        set_large_weight(&f, 3e38);
+        assert_fails(f.context, mtl_head_create_factorized(f.tasks.heads, TASKS, &options, &f.head), MTL_ERROR_NUMERIC,
+                     "the weights 'weight' have norm 6.7082e+38: their factors overflow");
+        assert_null(f.head);
+        set_large_weight(&f, 1e37); /* times 5 it is a float */
+        assert_ok(f.context, mtl_head_create_factorized(f.tasks.heads, TASKS, &options, &f.head));
+        assert_ok(f.context, mtl_factorized_read(mtl_head_factorized(f.head), "weight", 2, values,
+                                                 FACTORED_CLASSES * FACTORED_HIDDEN));
+        assert_near(values[4], 1e37, 1e37 * 0x1p-20); /* a handful of float roundings */
+        mtl_head_release(f.head);
+        f.head = NULL;
+    }
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -619,6 +654,7 @@ int main(void)
         cmocka_unit_test(proximal_steps_give_the_ranks),
         cmocka_unit_test(sharing_is_measured),
         cmocka_unit_test(equal_networks_share_everything),
+        cmocka_unit_test(factors_that_overflow_are_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -471,6 +471,30 @@ static void targets_that_are_all_alike(void **state)
     finish(&tasks);
 }
 
+/* Where zero weights have hardly any loss, the gap is the rounding of losses of about 1 for a row. */
+static void a_gap_that_is_rounding_has_converged(void **state)
+{
+    (void)state;
+    linear_tasks tasks = make_tasks(test_context(), 2, 3, LINEAR_LOGISTIC);
+    static const int32_t penalties[] = {MTL_PENALTY_L1, MTL_PENALTY_L21, MTL_PENALTY_CLUSTERED};
+    double y[64];
+    for (int i = 0; i < 64; i++) {
+        y[i] = 1;
+    }
+    for (int t = 0; t < 2; t++) {
+        assert_ok(tasks.context, mtl_tensor_write(tasks.y[t], MTL_FLOAT64, y, (size_t)tasks.rows[t]));
+    }
+    for (int k = 0; k < 3; k++) {
+        mtl_linear_options options = MTL_LINEAR_OPTIONS_INIT;
+        double w[6], b[2];
+        mtl_penalty *penalty = make(&tasks, penalties[k], penalties[k] == MTL_PENALTY_CLUSTERED, 0.1);
+        mtl_linear_report report = fit(&tasks, penalty, &options, w, b);
+        assert_true(report.converged && report.criterion == MTL_CRITERION_GAP && report.iterations == 0);
+        assert_true(report.objective < 1e-12 && report.gap < 1e-12 && b[0] > 30 && b[1] > 30);
+    }
+    finish(&tasks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -484,6 +508,7 @@ int main(void)
         cmocka_unit_test(two_tasks_without_differences),
         cmocka_unit_test(logistic_ridge_is_newtons_point),
         cmocka_unit_test(targets_that_are_all_alike),
+        cmocka_unit_test(a_gap_that_is_rounding_has_converged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,6 +168,59 @@ static void warm_starts_are_shorter(void **state)
     close_tasks(&tasks);
 }
 
+typedef struct short_fit {
+    double w[15], b[3], part[5];
+} short_fit;
+
+/* Two iterations from some weights. Without iterations the weights themselves are judged. */
+static void fit_for_two_iterations(const double begin[15], bool split, double *before, short_fit *out)
+{
+    linear_tasks tasks = open_tasks(3, 5, LINEAR_MIXED);
+    mtl_linear_options options = MTL_LINEAR_OPTIONS_INIT;
+    mtl_linear_report report = MTL_LINEAR_REPORT_INIT;
+    const double biases[3] = {0};
+    assert_ok(tasks.context, linear_tasks_write(&tasks, begin, biases));
+    mtl_penalty *first = make_one(&tasks, MTL_PENALTY_L21, 0, 0.05);
+    mtl_penalty *second = make_one(&tasks, MTL_PENALTY_L1, 0, 0.04);
+    mtl_penalty *whole = NULL;
+    if (split) {
+        assert_ok(tasks.context, mtl_penalty_create_split(first, second, &whole));
+    }
+    options.max_iterations = 0;
+    assert_ok(tasks.context, linear_tasks_fit(&tasks, split ? &whole : &first, 1, &options, &report));
+    *before = report.objective;
+    options.max_iterations = 2;
+    assert_ok(tasks.context, linear_tasks_fit(&tasks, split ? &whole : &first, 1, &options, &report));
+    assert_int_equal(report.iterations, 2);
+    assert_ok(tasks.context, linear_tasks_read(&tasks, out->w, out->b));
+    assert_ok(tasks.context, mtl_penalty_read(first, 0, 1, out->part, 5));
+    mtl_penalty_destroy(first);
+    mtl_penalty_destroy(second);
+    mtl_penalty_destroy(whole);
+    close_tasks(&tasks);
+}
+
+/* From weights that are worse than none the way is that from zero, bit for bit; from better ones it is another. */
+static void bad_weights_are_no_beginning(void **state)
+{
+    (void)state;
+    const double zeros[15] = {0};
+    double bad[15];
+    for (int i = 0; i < 15; i++) {
+        bad[i] = 100 * sin(1.0 + i);
+    }
+    for (int split = 0; split < 2; split++) {
+        short_fit from_zero, from_bad, from_good;
+        double at_zero, at_bad, at_good;
+        fit_for_two_iterations(zeros, split, &at_zero, &from_zero);
+        fit_for_two_iterations(bad, split, &at_bad, &from_bad);
+        fit_for_two_iterations(from_zero.w, split, &at_good, &from_good);
+        assert_true(at_bad > 100 * at_zero && at_good < at_zero);
+        assert_memory_equal(&from_bad, &from_zero, sizeof from_zero);
+        assert_memory_not_equal(&from_good, &from_zero, sizeof from_zero);
+    }
+}
+
 static void too_few_iterations_are_told(void **state)
 {
     (void)state;
@@ -499,13 +552,13 @@ static void a_longer_report_keeps_its_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_two_and_many_tasks),        cmocka_unit_test(task_weights_count_rows),
-        cmocka_unit_test(rows_without_a_target),         cmocka_unit_test(warm_starts_are_shorter),
-        cmocka_unit_test(too_few_iterations_are_told),   cmocka_unit_test(parts_of_a_split_are_kept),
-        cmocka_unit_test(threads_do_not_change_bits),    cmocka_unit_test(heads_that_do_not_fit),
-        cmocka_unit_test(data_that_do_not_fit),          cmocka_unit_test(weights_that_are_not_finite),
-        cmocka_unit_test(penalties_that_do_not_fit),     cmocka_unit_test(options_out_of_range),
-        cmocka_unit_test(a_longer_report_keeps_its_end),
+        cmocka_unit_test(one_two_and_many_tasks),       cmocka_unit_test(task_weights_count_rows),
+        cmocka_unit_test(rows_without_a_target),        cmocka_unit_test(warm_starts_are_shorter),
+        cmocka_unit_test(bad_weights_are_no_beginning), cmocka_unit_test(too_few_iterations_are_told),
+        cmocka_unit_test(parts_of_a_split_are_kept),    cmocka_unit_test(threads_do_not_change_bits),
+        cmocka_unit_test(heads_that_do_not_fit),        cmocka_unit_test(data_that_do_not_fit),
+        cmocka_unit_test(weights_that_are_not_finite),  cmocka_unit_test(penalties_that_do_not_fit),
+        cmocka_unit_test(options_out_of_range),         cmocka_unit_test(a_longer_report_keeps_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -714,7 +714,9 @@ static void parameters_of_others_are_refused(void **state)
     assert_ok(elsewhere, mtl_penalty_create(foreign, encoders, 2, NULL, &penalties[1]));
     for (int k = 0; k < 2; k++) {
         assert_fails(f.context, mtl_objective_add_penalty(f.tasks.objective, penalties[k]), MTL_ERROR_ARGUMENT, NULL);
-        assert_fails(f.context, mtl_optimizer_add_proximal(f.tasks.optimizer, penalties[k]), MTL_ERROR_ARGUMENT, NULL);
+        assert_fails(f.context, mtl_optimizer_add_proximal(f.tasks.optimizer, penalties[k]), MTL_ERROR_ARGUMENT,
+                     k == 0 ? "the proximal step is over 'review.weight', which is not a parameter of the optimizer's"
+                            : "another context");
         mtl_penalty_destroy(penalties[k]);
     }
     assert_fails(f.context, mtl_objective_add_penalty(f.tasks.objective, NULL), MTL_ERROR_ARGUMENT, "penalty");
@@ -722,6 +724,46 @@ static void parameters_of_others_are_refused(void **state)
     mtl_model_destroy(other);
     mtl_model_destroy(foreign);
     mtl_context_release(elsewhere);
+    close_fixture(&f);
+}
+
+/* The model of the optimizer has the same modules in another order, and one more between them. The step must take the
+ * learning rates of the right parameters: of all others it is different. */
+static void another_model_may_have_the_modules(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    mtl_model *other = NULL;
+    mtl_optimizer *optimizer = NULL;
+    mtl_gradients *gradients = NULL;
+    mtl_penalty_options options = options_of(MTL_PENALTY_L2, "lstm.*");
+    options.form = MTL_L2_RIDGE;
+    mtl_penalty *penalty = make(&f, &options);
+    assert_ok(f.context, mtl_model_create(f.context, NULL, &other));
+    assert_ok(f.context, mtl_model_add_encoder(other, "second", f.tasks.encoders[1]));
+    assert_ok(f.context, mtl_model_add_head(other, "head", f.tasks.heads[0]));
+    assert_ok(f.context, mtl_model_add_encoder(other, "first", f.tasks.encoders[0]));
+    mtl_sgd_options sgd = MTL_SGD_OPTIONS_INIT;
+    sgd.learning_rate = 0.25;
+    assert_ok(f.context, mtl_optimizer_create_sgd(other, &sgd, &optimizer));
+    assert_ok(f.context, mtl_gradients_create(other, &gradients));
+    mtl_group_options slow = MTL_GROUP_OPTIONS_INIT;
+    slow.learning_rate_scale = 0.5;
+    assert_ok(f.context, mtl_optimizer_add_group(optimizer, "*.lstm.*", &slow, NULL));
+    assert_ok(f.context, mtl_optimizer_add_proximal(optimizer, penalty));
+    mtl_tensor *bias = mtl_encoder_parameter(f.tasks.encoders[1], "lstm.bias_hh_l0");
+    double before[16], after[16];
+    assert_ok(f.context, mtl_tensor_read(bias, MTL_FLOAT64, before, 16));
+    assert_ok(f.context, mtl_optimizer_step(optimizer, gradients));
+    assert_ok(f.context, mtl_tensor_read(bias, MTL_FLOAT64, after, 16));
+    for (int i = 0; i < 16; i++) {
+        assert_near(after[i], before[i] / (1 + 2 * 0.5 * 0.25), 0x1p-22); /* below 1 after two operations in float */
+    }
+    mtl_penalty_destroy(penalty);
+    mtl_gradients_destroy(gradients);
+    mtl_optimizer_destroy(optimizer);
+    mtl_model_destroy(other);
     close_fixture(&f);
 }
 
@@ -788,6 +830,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_split_is_refused),
         cmocka_unit_test(kinds_without_a_proximal_step_are_refused),
         cmocka_unit_test(parameters_of_others_are_refused),
+        cmocka_unit_test(another_model_may_have_the_modules),
         cmocka_unit_test(the_order_of_the_end_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,10 +10,14 @@ same formula and which double holds exactly. Stored is G w, which is the same fo
 Left out, because TorchJD iterates to a tolerance or solves something else there: MGDA (Frank-Wolfe), FairGrad (least
 squares to 1e-8), Nash-MTL, Krum (it adds distances, the paper squared distances), ExcessMTL. UPGrad and DualProj are
 taken without its thresholds: norm_eps = 0, and reg_eps = 0 where G is positive definite, else 1e-10. CAGrad is as good
-as its conic solver. Orders of PCGrad and GradVac are ascending.
+as its conic solver. Orders of PCGrad and GradVac are ascending. GradDrop draws the numbers that are given here.
+
+FORUM is in no library in the form of its dual: here its active sets are enumerated in rational numbers.
 
 Last written with TorchJD 0.18.0, PyTorch 2.15.0, quadprog 0.1.14, cvxpy 1.9.3, Clarabel 0.11.1."""
 import importlib.metadata
+import itertools
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -98,6 +102,85 @@ def dump_followed():
     print("};\n")
 
 
+# tasks, coordinates, trimmed at each end
+RUNS = [(1, 5, 0), (2, 7, 0), (3, 9, 1), (5, 12, 2), (8, 12, 3), (20, 12, 4)]
+LEAK = 0.25
+
+
+def uniform(n):
+    return (torch.arange(n) * 37 % 101 + 0.5) / 101
+
+
+def dump_coordinates():
+    print("/* Of pattern(task, coordinate, 2) and u = ((37 coordinate mod 101) + 1/2) / 101, leak 1/4. */")
+    print("static const struct golden_run {")
+    print("    int tasks, size, trim;\n    double trimmed[12];\n    double dropped[12];\n} golden_runs[] = {")
+    original = torch.rand
+    for tasks, size, trim in RUNS:
+        j = torch.tensor(pattern(tasks, size, 2))
+        u = uniform(size)
+        purity = 0.5 * (1 + j.sum(dim=0) / j.abs().sum(dim=0))
+        assert torch.all((purity - u).abs() > 1e-4)  # float decides as double
+        torch.rand = lambda *_, u=u, **__: u
+        dropped = aggregation.GradDrop(leak=torch.full((tasks,), LEAK))(j)
+        torch.rand = original
+        trimmed = aggregation.TrimmedMean(trim)(j)
+        print(f"    {{{tasks}, {size}, {trim},\n        {numbers(trimmed)},\n        {numbers(dropped)}}},")
+    print("};\n")
+
+
+# tasks, size, rank
+FORUM_CASES = [(1, 3, 1), (2, 3, 2), (3, 4, 2), (4, 3, 3), (4, 3, 1), (5, 8, 5), (6, 6, 6)]
+
+
+def solve(a, b):
+    """a x = b in rational numbers; None when a is singular."""
+    n = len(a)
+    rows = [list(row) + [x] for row, x in zip(a, b)]
+    for c in range(n):
+        pivot = next((r for r in range(c, n) if rows[r][c]), None)
+        if pivot is None:
+            return None
+        rows[c], rows[pivot] = rows[pivot], rows[c]
+        rows[c] = [x / rows[c][c] for x in rows[c]]
+        for r in range(n):
+            if r != c and rows[r][c]:
+                rows[r] = [x - rows[r][c] * y for x, y in zip(rows[r], rows[c])]
+    return [row[n] for row in rows]
+
+
+def forum_products(g, phi):
+    """<F_i, r> and <q, r> of r = sum gamma_i F_i + nu q, q the last row: the active set whose conditions hold."""
+    tasks = len(g) - 1
+    gram = [[sum(x * y for x, y in zip(a, b)) for b in g] for a in g]
+    pull = phi * gram[tasks][tasks]
+    supports = itertools.chain.from_iterable(itertools.combinations(range(tasks), k) for k in range(1, tasks + 1))
+    for support, last in itertools.product(supports, ([], [tasks])):
+        some = list(support) + last
+        a = [[gram[i][j] for j in some] + [Fraction(-1 if i < tasks else 0)] for i in some]
+        a += [[Fraction(1 if j < tasks else 0) for j in some] + [Fraction(0)]]
+        answer = solve(a, [Fraction(0) if i < tasks else pull for i in some] + [Fraction(1)])
+        if answer is None or min(answer[:-1]) < 0:
+            continue
+        products = [sum(gram[i][j] * w for j, w in zip(some, answer)) for i in range(tasks + 1)]
+        if min(products[:tasks]) >= answer[-1] and products[tasks] >= pull:
+            return products
+    raise AssertionError("no active set is optimal")
+
+
+def dump_forum():
+    print("/* FORUM: products of matrix(tasks, size, rank) and of q = pattern(0, coordinate, 5) with the direction. */")
+    print("static const struct golden_forum {")
+    print("    int tasks, size, rank;\n    double phi;\n    double products[7];\n} golden_forums[] = {")
+    for tasks, size, rank in FORUM_CASES:
+        g = [[Fraction(float(x)) for x in row] for row in matrix(tasks, size, rank)]
+        q = [Fraction(float(x)) for x in pattern(1, size, 5)[0]]
+        for phi in (0, 0.125, 2, 64):
+            products = forum_products(g + [q], Fraction(phi))
+            print(f"    {{{tasks}, {size}, {rank}, {phi},\n        {numbers(products)}}},")
+    print("};\n")
+
+
 LOSSES = [[0.75], [0.5, 2.0], [0.125, 3.0, 1.5, 0.0625]]
 PREFERENCE = [1.0, 0.5, 2.0, 0.25]
 REFERENCE = [0.0625, -0.5, 0.25, 0.03125]
@@ -176,6 +259,8 @@ def main():
     print("};\n\n/* clang-format off */")
     dump_directions()
     dump_followed()
+    dump_coordinates()
+    dump_forum()
     dump_losses()
     dump_famo()
     print("/* clang-format on */\n\n#endif")

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The balancing rules beside TorchJD's answers, at lengths from 1e-15 to 1e15. */
+ * The balancing rules beside TorchJD's answers, and FORUM beside an enumeration, at lengths from 1e-15 to 1e15. */
 #include "support/support_balance.h"
 
+#include "balance/bilevel.h"
+#include "balance/coordinates.h"
 #include "balance/loss_rules.h"
 #include "golden/balance_golden.h"
 
@@ -136,6 +138,69 @@ static void followed_weights_equal_torchjd(void **state)
     }
 }
 
+static void coordinates_equal_torchjd(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof golden_runs / sizeof golden_runs[0]; k++) {
+        const struct golden_run *golden = &golden_runs[k];
+        mtli_real g[20][12];
+        const mtli_real *rows[20];
+        mtli_real work[20 * MTLI_COORDINATES_BLOCK];
+        mtli_real u[12];
+        mtli_real out[12];
+        for (int p = 0; p < golden->size; p++) {
+            u[p] = (mtli_real)((p * 37 % 101 + 0.5) / 101);
+            for (int i = 0; i < golden->tasks; i++) {
+                g[i][p] = (mtli_real)pattern(i, p, 2);
+                rows[i] = g[i];
+            }
+        }
+        mtli_coordinates_trimmed_mean(golden->tasks, golden->trim, golden->size, rows, out, work);
+        for (int p = 0; p < golden->size; p++) { /* sums of 64ths are exact: one quotient */
+            assert_near(out[p], golden->trimmed[p], MTLI_REAL_EPSILON * 2);
+        }
+        mtli_coordinates_sign_drop(golden->tasks, golden->size, rows, u, 0.25, out);
+        for (int p = 0; p < golden->size; p++) { /* of 256ths too */
+            assert_near(out[p], golden->dropped[p], 0);
+        }
+    }
+}
+
+static void check_golden_forum(const struct golden_forum *golden, double scale)
+{
+    int tasks = golden->tasks;
+    balance_case f = balance_create(tasks, golden->size);
+    balance_case c = balance_create(tasks + 1, golden->size);
+    void *work = balance_allocate(mtli_bilevel_work(tasks));
+    pattern_gradients(&f, golden->rank, 0);
+    memcpy(c.g, f.g, (size_t)(tasks * c.size) * sizeof(double));
+    for (int k = 0; k < c.size; k++) {
+        c.g[tasks * c.size + k] = pattern(0, k, 5);
+    }
+    balance_scale(&c, scale);
+    mtli_balance_result result =
+        mtli_balance_forum(tasks, c.gram, golden->phi, false, c.weights, &c.weights[tasks], work);
+    assert_int_equal(result.status, MTLI_BALANCE_OK);
+    double magnitude = balance_form_direction(&c) + golden->phi * c.norms[tasks];
+    for (int i = 0; i <= tasks; i++) {
+        assert_near(c.products[i], golden->products[i] * scale * scale, 1e-12 * magnitude * c.norms[i]);
+    }
+    free(work);
+    balance_free(&f);
+    balance_free(&c);
+}
+
+static void forum_equals_the_enumeration(void **state)
+{
+    (void)state;
+    const double scales[] = {1e-15, 1, 1e15};
+    for (size_t k = 0; k < sizeof golden_forums / sizeof golden_forums[0]; k++) {
+        for (int s = 0; s < 3; s++) {
+            check_golden_forum(&golden_forums[k], scales[s]);
+        }
+    }
+}
+
 static const double preference[] = {1.0, 0.5, 2.0, 0.25};
 static const double reference[] = {0.0625, -0.5, 0.25, 0.03125};
 static const double scales_of_losses[] = {-0.5, 0.25, 1.0, -1.5};
@@ -211,6 +276,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(directions_equal_torchjd),
         cmocka_unit_test(followed_weights_equal_torchjd),
+        cmocka_unit_test(coordinates_equal_torchjd),
+        cmocka_unit_test(forum_equals_the_enumeration),
         cmocka_unit_test(losses_equal_torchjd),
         cmocka_unit_test(famo_equals_torchjd),
     };

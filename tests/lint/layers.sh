@@ -14,12 +14,12 @@ BEGIN {
     allowed["text"] = "base tensor io text"
     allowed["linalg"] = "base kernels linalg"
     allowed["balance"] = "base linalg balance"
-    allowed["autograd"] = "base kernels tensor autograd"
+    allowed["autograd"] = "base kernels linalg tensor autograd"
     allowed["ops"] = "base kernels tensor autograd ops"
     allowed["nn"] = "base kernels tensor autograd ops nn"
     allowed["optim"] = "base kernels tensor autograd ops nn optim"
     allowed["sharing"] = "base kernels linalg tensor autograd ops nn optim sharing"
-    allowed["multitask"] = "base kernels tensor autograd ops nn multitask linalg optim sharing"
+    allowed["multitask"] = "base kernels linalg balance tensor autograd ops nn optim sharing multitask"
     allowed["checkpoint"] = "base kernels tensor autograd ops nn io text checkpoint"
 }
 FNR == 1 {

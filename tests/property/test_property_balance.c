@@ -3,6 +3,8 @@
  * formed again from the gradients, no conflict, independence of the order of tasks and of the unit of length. */
 #include "support/support_balance.h"
 
+#include "balance/bilevel.h"
+
 /* tasks, size, rank */
 static const int SHAPES[][3] = {{1, 1, 1},     {2, 3, 2},     {4, 3, 3},     {4, 9, 2},
                                 {9, 11, 9},    {16, 40, 16},  {20, 10, 10},  {20, 10, 5},
@@ -269,6 +271,110 @@ static void config_and_imtl_g_project_equally(void **state)
     }
 }
 
+/* ---- FORUM ---- */
+
+static double worst_forum;
+
+/* KKT of min ½ ‖Σ γF + νq‖² - ν phi ‖q‖² from the gradients, F_i at length 1 when `unit`. */
+static void check_forum_answer(balance_case *c, double phi, bool unit, double nu)
+{
+    int32_t tasks = c->tasks - 1;
+    double sum = 0;
+    double shortest = INFINITY;
+    double lambda = 0;
+    c->weights[tasks] = nu;
+    for (int32_t i = 0; i < tasks; i++) {
+        assert_true(c->weights[i] >= 0);
+        sum += c->weights[i];
+        c->weights[i] /= unit ? c->norms[i] : 1;
+    }
+    assert_near(sum, 1, 1e-12);
+    assert_true(nu >= 0 && isfinite(nu));
+    double q = c->norms[tasks];
+    double magnitude = balance_form_direction(c) + phi * q;
+    double gap = phi * q * q - c->products[tasks];
+    assert_true((nu > 0 ? fabs(gap) : gap) <= RESIDUAL * q * magnitude);
+    for (int32_t i = 0; i < tasks; i++) { /* the row that says λ with the least rounding: that of the shortest F_i */
+        double length = unit ? 1 : c->norms[i];
+        if (c->weights[i] > 0 && length < shortest) {
+            shortest = length;
+            lambda = c->products[i] / (unit ? c->norms[i] : 1);
+        }
+    }
+    for (int32_t i = 0; i < tasks; i++) {
+        double length = unit ? 1 : c->norms[i];
+        double above = c->products[i] / (unit ? c->norms[i] : 1) - lambda;
+        assert_true((c->weights[i] > 0 ? fabs(above) : -above) <= RESIDUAL * (length + shortest) * magnitude);
+    }
+}
+
+static void check_forum(balance_case *c, mtli_rng *rng, double decades)
+{
+    balance_case more = balance_create(c->tasks + 1, c->size);
+    void *work = balance_allocate(mtli_bilevel_work(c->tasks));
+    const double phis[] = {0, 1e-3, 0.1, 1, 100};
+    double length = pow(10, decades * (2 * mtli_rng_uniform(rng) - 1));
+    bool dependent = mtli_rng_below(rng, 2);
+    memcpy(more.g, c->g, (size_t)(c->tasks * c->size) * sizeof(double));
+    for (int32_t k = 0; k < c->size; k++) {
+        double x = mtli_rng_normal(rng);
+        double difference = c->g[k] / c->norms[0] - c->g[(c->tasks - 1) * c->size + k] / c->norms[c->tasks - 1];
+        more.g[c->tasks * c->size + k] = length * (dependent && c->tasks > 1 ? difference : x);
+    }
+    balance_form_gram(&more);
+    for (int k = 0; k < 10; k++) {
+        double nu;
+        mtli_balance_result result =
+            mtli_balance_forum(c->tasks, more.gram, phis[k / 2], k % 2, more.weights, &nu, work);
+        if (result.status != MTLI_BALANCE_OK) {
+            fail_msg("FORUM, %d x %d, %g decades, phi %g: status %d, residual %g", c->tasks, c->size, decades,
+                     phis[k / 2], (int)result.status, result.residual);
+        }
+        worst_forum = fmax(worst_forum, result.residual);
+        check_forum_answer(&more, phis[k / 2], k % 2, nu);
+    }
+    free(work);
+    balance_free(&more);
+}
+
+/* F_i in another order: the same direction. */
+static void check_forum_order(balance_case *c, mtli_rng *rng, double decades)
+{
+    (void)rng;
+    int32_t tasks = c->tasks - 1;
+    if (tasks < 1 || decades > 0) {
+        return;
+    }
+    balance_case other = balance_create(c->tasks, c->size);
+    void *work = balance_allocate(mtli_bilevel_work(tasks));
+    for (int32_t i = 0; i < c->tasks; i++) {
+        int32_t from = i < tasks ? tasks - 1 - i : tasks;
+        memcpy(other.g + i * c->size, c->g + from * c->size, (size_t)c->size * sizeof(double));
+    }
+    balance_form_gram(&other);
+    mtli_balance_forum(tasks, c->gram, 0.1, false, c->weights, &c->weights[tasks], work);
+    mtli_balance_forum(tasks, other.gram, 0.1, false, other.weights, &other.weights[tasks], work);
+    double magnitude = fmax(balance_form_direction(c), balance_form_direction(&other));
+    for (int32_t p = 0; p < c->size; p++) { /* G carries half of the digits of d where gradients nearly cancel */
+        assert_near(other.direction[p], c->direction[p], 1e-7 * magnitude);
+    }
+    free(work);
+    balance_free(&other);
+}
+
+static void forum_does_not_see_the_order_of_tasks(void **state)
+{
+    (void)state;
+    each_case(13, 6, check_forum_order);
+}
+
+static void forum_meets_its_conditions(void **state)
+{
+    (void)state;
+    each_case(12, 10, check_forum);
+    print_message("FORUM            residual %.1e\n", worst_forum);
+}
+
 /* ---- invariances ---- */
 
 static void permute(const balance_case *from, const int32_t *order, balance_case *to)
@@ -386,6 +492,8 @@ int main(void)
         cmocka_unit_test(cagrad_closes_the_duality_gap),
         cmocka_unit_test(fair_gradient_solves_its_equation),
         cmocka_unit_test(config_and_imtl_g_project_equally),
+        cmocka_unit_test(forum_meets_its_conditions),
+        cmocka_unit_test(forum_does_not_see_the_order_of_tasks),
         cmocka_unit_test(order_of_tasks_does_not_matter),
         cmocka_unit_test(unit_of_length_does_not_matter),
         cmocka_unit_test(upgrad_is_linear_in_each_gradient),

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "model_values.h"
+
 static const int64_t offsets[SOFT_TASKS_ROWS + 1] = {0, 2, 5, 6};
 const int32_t soft_tasks_tokens[2][SOFT_TASKS_TOKENS] = {{1, 2, 9, 4, 1, 3}, {7, 9, 2, 6, 6, 7}};
 static const int32_t labels[2][SOFT_TASKS_ROWS] = {{0, 1, 1}, {1, 0, 1}};
@@ -60,15 +62,11 @@ static mtl_status make_rules(soft_tasks *s, int use_adam, double rate)
 
 static mtl_status make_batches(soft_tasks *s)
 {
-    const int64_t rows = SOFT_TASKS_ROWS;
     mtl_status status = MTL_OK;
     for (int t = 0; t < 2 && status == MTL_OK; t++) {
-        status = mtl_tensor_create_ragged(s->context, rows, offsets, soft_tasks_tokens[t], &s->inputs[t]);
+        status = mtl_tensor_create_ragged(s->context, SOFT_TASKS_ROWS, offsets, soft_tasks_tokens[t], &s->inputs[t]);
         if (status == MTL_OK) {
-            status = mtl_tensor_create(s->context, MTL_INT32, 1, &rows, &s->labels[t]);
-        }
-        if (status == MTL_OK) {
-            status = mtl_tensor_write(s->labels[t], MTL_INT32, labels[t], SOFT_TASKS_ROWS);
+            status = model_labels(s->context, SOFT_TASKS_ROWS, labels[t], &s->labels[t]);
         }
     }
     return status;
@@ -141,11 +139,5 @@ int64_t soft_tasks_size(soft_tasks *s)
 
 mtl_status soft_tasks_weights(soft_tasks *s, double *values)
 {
-    mtl_status status = MTL_OK;
-    for (int64_t i = 0; i < mtl_model_num_parameters(s->model) && status == MTL_OK; i++) {
-        mtl_tensor *parameter = mtl_model_parameter(s->model, i);
-        status = mtl_tensor_read(parameter, MTL_FLOAT64, values, (size_t)mtl_tensor_size(parameter));
-        values += mtl_tensor_size(parameter);
-    }
-    return status;
+    return model_weights(s->model, values);
 }

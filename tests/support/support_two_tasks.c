@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "model_values.h"
+
 const int64_t two_tasks_offsets[TWO_TASKS_ROWS + 1] = {0, 4, 5, 8, 8, 14, 17}; /* one row is empty */
 const int32_t two_tasks_tokens[TWO_TASKS_TOKENS] = {1, 4, 4, 7, 2, 9, 4, 3, 11, 1, 2, 0, 6, 7, 8, 8, 5};
 const int32_t two_tasks_labels[2][TWO_TASKS_ROWS] = {
@@ -73,12 +75,8 @@ static mtl_status make_data(two_tasks *t)
 {
     mtl_status status =
         mtl_tensor_create_ragged(t->context, TWO_TASKS_ROWS, two_tasks_offsets, two_tasks_tokens, &t->inputs);
-    const int64_t rows = TWO_TASKS_ROWS;
     for (int k = 0; k < 2 && status == MTL_OK; k++) {
-        status = mtl_tensor_create(t->context, MTL_INT32, 1, &rows, &t->labels[k]);
-        if (status == MTL_OK) {
-            status = mtl_tensor_write(t->labels[k], MTL_INT32, two_tasks_labels[k], TWO_TASKS_ROWS);
-        }
+        status = model_labels(t->context, TWO_TASKS_ROWS, two_tasks_labels[k], &t->labels[k]);
     }
     return status;
 }
@@ -149,13 +147,7 @@ int64_t two_tasks_size(two_tasks *t)
 
 mtl_status two_tasks_weights(two_tasks *t, double *values)
 {
-    mtl_status status = MTL_OK;
-    for (int64_t i = 0; i < mtl_model_num_parameters(t->model) && status == MTL_OK; i++) {
-        mtl_tensor *parameter = mtl_model_parameter(t->model, i);
-        status = mtl_tensor_read(parameter, MTL_FLOAT64, values, (size_t)mtl_tensor_size(parameter));
-        values += mtl_tensor_size(parameter);
-    }
-    return status;
+    return model_weights(t->model, values);
 }
 
 mtl_status two_tasks_gradient(two_tasks *t, const mtl_gradients *gradients, double *values)

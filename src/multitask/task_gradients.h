@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The task gradients of an objective: gradient sets over what the tasks share, their inner products, their sums. */
+#ifndef MTLI_MULTITASK_TASK_GRADIENTS_H
+#define MTLI_MULTITASK_TASK_GRADIENTS_H
+
+#include "autograd/gradients.h"
+#include "autograd/task_sweep.h"
+#include "balance/coordinates.h"
+#include "nn/model.h"
+
+/** The sets of one draw of rows, [tasks], each made when it is first needed. */
+typedef struct mtli_gradient_sets {
+    mtl_gradients **of_task;
+} mtli_gradient_sets;
+
+enum { MTLI_MAX_DRAWS = 2, MTLI_MAX_JOBS = 16 };
+
+/** Memory for T tasks, kept from step to step. */
+typedef struct mtli_task_gradients {
+    mtl_context *context;
+    int32_t tasks;
+    int32_t num_shared;
+    mtli_parameters **shared; /* the blocks on which task gradients meet */
+    int64_t shared_values;    /* their sum */
+    int32_t num_blocks;
+    mtli_parameters **blocks; /* of the sets: the shared ones, or all */
+    mtli_gradient_sets draws[MTLI_MAX_DRAWS];
+    double *gram;                        /* [tasks, tasks] */
+    double *cross;                       /* likewise */
+    double *part;                        /* likewise */
+    double *kept_gram;                   /* likewise */
+    double *losses;                      /* [tasks] λ L; NaN: absent */
+    double *excess;                      /* [tasks] */
+    double *weights;                     /* [tasks] */
+    double *own;                         /* [tasks] */
+    double *seeds;                       /* [tasks] */
+    double *factors;                     /* [tasks * MTLI_MAX_DRAWS] */
+    double *kept_weights;                /* [tasks * 3] */
+    double *forum;                       /* [tasks + 1, tasks + 1] */
+    void *bilevel;                       /* mtli_bilevel_work(tasks) */
+    mtl_gradients **list;                /* [tasks * MTLI_MAX_DRAWS] */
+    const mtli_real **values;            /* [tasks * MTLI_MAX_DRAWS] */
+    const mtli_real **shifted;           /* [MTLI_MAX_JOBS, tasks * MTLI_MAX_DRAWS] */
+    const mtli_gradient_entry **entries; /* [tasks * MTLI_MAX_DRAWS] */
+    int32_t *members;                    /* [tasks] */
+    int32_t *present;                    /* [tasks] */
+    int32_t *train;                      /* [tasks] */
+    mtli_real *trimming;                 /* [MTLI_MAX_JOBS, tasks * MTLI_COORDINATES_BLOCK] */
+    mtl_tensor **roots;                  /* [tasks] */
+    size_t capacity;                     /* of shared and blocks */
+} mtli_task_gradients;
+
+/** `everything`: the sets are over all blocks of the model, not only the shared ones. */
+mtl_status mtli_task_gradients_create(mtl_model *model, mtl_encoder *const *shared, int32_t num_shared, int32_t tasks,
+                                      bool everything, mtli_task_gradients **out);
+void mtli_task_gradients_destroy(mtli_task_gradients *room);
+
+/** Bytes of the dense gradients that T sets would keep, and bytes that are taken now. */
+uint64_t mtli_task_gradients_dense_bytes(const mtli_task_gradients *room);
+uint64_t mtli_task_gradients_bytes(const mtli_task_gradients *room);
+
+/** Makes the sets of a draw. */
+mtl_status mtli_task_gradients_keep(mtli_task_gradients *room, int32_t draw);
+
+/** out [count, count] = inner products over what is shared of all pairs of count <= tasks sets, in double. */
+void mtli_task_gradients_gram(mtli_task_gradients *room, int32_t count, mtl_gradients *const *sets, double *out);
+
+/** out [rows, columns] = inner products over all blocks of sets from two lists. */
+void mtli_task_gradients_cross(int32_t rows, mtl_gradients *const *left, int32_t columns, mtl_gradients *const *right,
+                               double *out);
+
+/** run(argument, job, begin, end) over n values in parts that depend on n only, fewer than MTLI_MAX_JOBS, on all
+ *  threads. */
+typedef void (*mtli_run_fn)(void *argument, int32_t job, int64_t begin, int64_t end);
+void mtli_task_gradients_run(const mtli_task_gradients *room, int64_t n, mtli_run_fn run, void *argument);
+
+/** For every parameter of the sets: target ← Σ weights[k] * sets[k], overwritten; what no set with a weight other than 0
+ *  has touched becomes untouched. Parameters that the target lacks are left out. */
+mtl_status mtli_task_gradients_combine(mtli_task_gradients *room, int32_t count, mtl_gradients *const *sets,
+                                       const double *weights, mtl_gradients *target);
+
+#endif
