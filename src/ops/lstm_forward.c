@@ -4,14 +4,18 @@
 #include "ops/embedding.h"
 #include "ops/lstm_layer.h"
 
-enum { PROJECTED_ROWS = 96 /* in one piece of parallel work */ };
+enum {
+    PROJECTED_ROWS = 96, /* in one piece of parallel work */
+    FEW_SEQUENCES = 4    /* of a part: up to here the input weights are read once for all steps, not once for each */
+};
 
 typedef struct lstm_forward_pass {
     mtli_lstm_layer *layer;
     mtli_lstm_forward args[MTLI_LSTM_DIRECTIONS];
     mtli_real *packed[MTLI_LSTM_DIRECTIONS];
-    mtli_real *projected[MTLI_LSTM_DIRECTIONS]; /* with distinct tokens */
-    mtli_real *distinct_x;                      /* [distinct, input] */
+    mtli_real *projected[MTLI_LSTM_DIRECTIONS]; /* of distinct tokens, or of all when sequences are few */
+    int64_t projected_rows;
+    mtli_real *distinct_x; /* [distinct, input] */
     int32_t project_pieces;
 } lstm_forward_pass;
 
@@ -94,20 +98,37 @@ static bool take_direction_forward(lstm_forward_pass *pass, int32_t d)
     return taken;
 }
 
-static bool take_projected(lstm_forward_pass *pass)
+static bool take_distinct(lstm_forward_pass *pass)
 {
     mtli_lstm_layer *layer = pass->layer;
-    int64_t width = layer->kernels->lstm_gate_width(layer->hidden);
     pass->distinct_x = take(layer, layer->distinct.count, layer->input);
-    bool taken = pass->distinct_x != NULL;
-    for (int32_t d = 0; d < layer->attributes.directions && taken; d++) {
+    for (int32_t d = 0; d < layer->attributes.directions; d++) {
         layer->direction[d].x = pass->distinct_x; /* the weight gradient reads it */
+    }
+    return pass->distinct_x != NULL;
+}
+
+static bool take_projected(lstm_forward_pass *pass)
+{
+    const mtli_lstm_layer *layer = pass->layer;
+    int64_t width = layer->kernels->lstm_gate_width(layer->hidden);
+    bool taken = true;
+    for (int32_t d = 0; d < layer->attributes.directions && taken; d++) {
         pass->projected[d] =
-            mtli_tape_scratch(layer->call, (size_t)layer->distinct.count, (size_t)width * sizeof(mtli_real));
+            mtli_tape_scratch(layer->call, (size_t)pass->projected_rows, (size_t)width * sizeof(mtli_real));
         taken = pass->projected[d] != NULL;
     }
-    pass->project_pieces = (int32_t)((layer->distinct.count + PROJECTED_ROWS - 1) / PROJECTED_ROWS);
+    pass->project_pieces = (int32_t)((pass->projected_rows + PROJECTED_ROWS - 1) / PROJECTED_ROWS);
     return taken;
+}
+
+/* Rows that are projected before the steps begin; 0: the steps multiply them. */
+static int64_t count_projected(const mtli_lstm_layer *layer)
+{
+    if (layer->distinct.count >= 0) {
+        return layer->distinct.count;
+    }
+    return layer->order.sequences <= FEW_SEQUENCES * layer->parts ? layer->order.tokens : 0;
 }
 
 static bool take_for_forward(lstm_forward_pass *pass)
@@ -117,7 +138,11 @@ static bool take_for_forward(lstm_forward_pass *pass)
     for (int32_t d = 0; d < layer->attributes.directions && taken; d++) {
         taken = take_direction_forward(pass, d);
     }
-    return taken && (layer->distinct.count < 0 || take_projected(pass));
+    if (taken && layer->distinct.count >= 0) {
+        taken = take_distinct(pass);
+    }
+    pass->projected_rows = count_projected(layer);
+    return taken && (pass->projected_rows == 0 || take_projected(pass));
 }
 
 static void pack_weights(const lstm_forward_pass *pass, int32_t d)
@@ -163,9 +188,9 @@ static void project_piece(void *argument, int32_t index)
     const mtli_lstm_layer *layer = pass->layer;
     int32_t d = index / pass->project_pieces;
     int64_t begin = (int64_t)(index % pass->project_pieces) * PROJECTED_ROWS;
-    int64_t rest = layer->distinct.count - begin;
+    int64_t rest = pass->projected_rows - begin;
     layer->kernels->lstm_project(layer->input, layer->hidden, pass->packed[d], begin,
-                                 begin + (rest < PROJECTED_ROWS ? rest : PROJECTED_ROWS), pass->distinct_x,
+                                 begin + (rest < PROJECTED_ROWS ? rest : PROJECTED_ROWS), layer->direction[d].x,
                                  pass->projected[d]);
 }
 
@@ -189,7 +214,7 @@ static void fill_args(lstm_forward_pass *pass, int32_t d)
     pass->args[d] = (mtli_lstm_forward){
         .shape = mtli_lstm_shape_of(layer),
         .packed = pass->packed[d],
-        .x = distinct ? NULL : direction->x,
+        .x = pass->projected[d] ? NULL : direction->x,
         .projected = pass->projected[d],
         .projected_row = distinct ? direction->token : NULL,
         .gates = direction->gates,
@@ -217,6 +242,8 @@ mtl_status mtli_lstm_layer_forward(mtli_call *call)
     mtli_parallel_for(context, directions * (1 + layer->parts), prepare_forward_piece, &pass);
     if (layer->distinct.count >= 0) {
         mtli_embedding_gather(call, MTLI_LSTM_TABLE, layer->distinct.ids, layer->distinct.count, pass.distinct_x);
+    }
+    if (pass.projected_rows > 0) {
         mtli_parallel_for(context, directions * pass.project_pieces, project_piece, &pass);
     }
     mtli_parallel_for(context, directions * layer->parts, forward_piece, &pass);
