@@ -3,6 +3,10 @@
  * networks of their own that are held together by a penalty.
  *
  *   review_domains --data FOLDER [--method single|hard|shared-private|soft-l2|soft-trace] [--seed N] ...
+ *   review_domains --data FOLDER --method hard --balance upgrad [--csv FILE] ...
+ *
+ * The second form has a balancer decide in each step how much each task counts, and ends with a map of which tasks are
+ * in conflict. begin_balancing() is all there is to it.
  *
  * FOLDER holds the files <task>.task.train and <task>.task.test of Liu, Qiu & Huang (ACL 2017). The last 200 rows of
  * each training file are the development part: they are not trained on, and choose the epoch whose test error is
@@ -10,24 +14,23 @@
 #include <math.h>
 #include <string.h>
 
+#include "support/balance_log.h"
 #include "support/check.h"
+#include "support/draws.h"
+#include "support/open_balancer.h"
+#include "support/open_context.h"
 #include "support/progress.h"
+#include "support/review_scores.h"
 #include "support/review_tasks.h"
 #include "support/settings.h"
 #include "support/take_option.h"
+#include "support/words.h"
 
 enum { TASKS = REVIEW_TASKS, MEASURED_ROWS = 50 }; /* the latter of a batch */
 
 enum method { SINGLE, HARD, SHARED_PRIVATE, SOFT_L2, SOFT_TRACE, METHODS };
 
 static const char *const method_names[METHODS] = {"single", "hard", "shared-private", "soft-l2", "soft-trace"};
-
-/** What is counted on a part of a task's rows. */
-typedef struct score {
-    int64_t rows, wrong;         /* all rows */
-    int64_t new_rows, new_wrong; /* without those whose text occurs in training */
-    double loss;                 /* sum over all rows */
-} score;
 
 typedef struct experiment {
     settings s;
@@ -37,6 +40,8 @@ typedef struct experiment {
     bool term;                    /* penalties are terms of the objective, not proximal steps */
     int64_t private_hidden;
     bool validation; /* the test rows are not looked at */
+    balance_choice balance;
+    const char *baseline; /* output of another run, to compare with; NULL: none */
 
     mtl_context *context;
     review_task data[TASKS];
@@ -49,8 +54,11 @@ typedef struct experiment {
     mtl_objective *objective;
     mtl_optimizer *optimizer;
     mtl_gradients *gradients;
+    mtl_balancer *balancer; /* NULL: every task counts the same */
+    balance_log log;        /* of its steps */
 
     mtl_sampler *mixed;        /* rows of all tasks, for one encoder */
+    draws draws;               /* likewise, of a step with a balancer */
     mtl_sampler *train[TASKS]; /* rows of one task each, for encoders of their own */
     mtl_sampler *development[TASKS], *test[TASKS];
     int64_t steps; /* of an epoch */
@@ -60,22 +68,14 @@ typedef struct experiment {
 
 static void build_vocabulary(experiment *e)
 {
-    mtl_tokenizer *tokenizer;
-    mtl_vocabulary_builder *builder;
-    mtl_vocabulary_options options = MTL_VOCABULARY_OPTIONS_INIT;
-    options.max_size = e->s.vocabulary;
-    options.min_count = e->s.min_count;
-    CHECK(e->context, mtl_tokenizer_create(e->context, NULL, &tokenizer));
-    CHECK(e->context, mtl_vocabulary_builder_create(e->context, tokenizer, &builder));
+    mtl_dataset *datasets[TASKS];
     for (int t = 0; t < TASKS; t++) {
-        CHECK(e->context, mtl_vocabulary_builder_add_dataset(builder, e->data[t].train));
+        datasets[t] = e->data[t].train;
     }
-    CHECK(e->context, mtl_vocabulary_builder_finish(builder, &options, &e->vocabulary));
-    mtl_vocabulary_builder_destroy(builder);
-    mtl_tokenizer_release(tokenizer);
+    e->vocabulary = collect_words(e->context, &e->s, datasets, TASKS);
 }
 
-static mtl_sampler *make_sampler(experiment *e, int64_t rows, int32_t shuffle)
+static mtl_sampler *make_sampler(experiment *e, int64_t rows, int32_t shuffle, int64_t seed)
 {
     mtl_sampler *sampler = NULL;
     mtl_sampler_options options = MTL_SAMPLER_OPTIONS_INIT;
@@ -83,7 +83,7 @@ static mtl_sampler *make_sampler(experiment *e, int64_t rows, int32_t shuffle)
     options.bucket_batches = shuffle ? e->s.bucket : 1;
     options.max_tokens = e->s.max_tokens;
     options.keep_tail = (int32_t)e->s.keep_tail;
-    options.seed = (uint64_t)e->s.seed;
+    options.seed = (uint64_t)seed;
     options.shuffle = shuffle;
     CHECK(e->context, mtl_sampler_create(e->context, e->vocabulary, TASKS, &options, &sampler));
     return sampler;
@@ -91,18 +91,45 @@ static mtl_sampler *make_sampler(experiment *e, int64_t rows, int32_t shuffle)
 
 static mtl_sampler *make_task_sampler(experiment *e, int32_t task, mtl_dataset *dataset, int64_t rows, int32_t shuffle)
 {
-    mtl_sampler *sampler = make_sampler(e, rows, shuffle);
+    mtl_sampler *sampler = make_sampler(e, rows, shuffle, e->s.seed);
     CHECK(e->context, mtl_sampler_add_dataset(sampler, dataset, &task, 1));
     return sampler;
 }
 
+/* Rows of all tasks. Methods that lower validation losses have a tenth of the training rows for these, and train on the
+ * rest: the development part stays what chooses the epoch. */
+static mtl_sampler *make_mixed_sampler(experiment *e, bool validation, int64_t seed)
+{
+    bool divided = balance_needs(&e->balance, MTL_BALANCE_NEEDS_VALIDATION);
+    mtl_sampler *sampler = make_sampler(e, e->s.batch, 1, seed);
+    for (int32_t t = 0; t < TASKS; t++) {
+        mtl_dataset *part = NULL;
+        int64_t rows = mtl_dataset_rows(e->data[t].train);
+        int64_t cut = divided ? rows - rows / 10 : rows;
+        CHECK(e->context, mtl_dataset_slice(e->data[t].train, validation ? cut : 0, validation ? rows : cut, &part));
+        CHECK(e->context, mtl_sampler_add_dataset(sampler, part, &t, 1));
+        mtl_dataset_release(part); /* the sampler holds it */
+    }
+    return sampler;
+}
+
+/* Draw 0 are the rows of the step, draw 1 validation rows or, as draw 2, further training rows. */
+static void make_draws(experiment *e)
+{
+    bool validation = balance_needs(&e->balance, MTL_BALANCE_NEEDS_VALIDATION);
+    e->draws = (draws){.context = e->context, .tasks = TASKS, .samplers = {e->mixed}};
+    if (validation || balance_needs(&e->balance, MTL_BALANCE_NEEDS_DRAWS)) {
+        e->draws.samplers[1] = make_mixed_sampler(e, validation, e->s.seed + 1000);
+        e->draws.samplers[2] = validation ? NULL : make_mixed_sampler(e, false, e->s.seed + 2000);
+    }
+}
+
 static void make_samplers(experiment *e)
 {
-    e->mixed = e->method == HARD ? make_sampler(e, e->s.batch, 1) : NULL;
+    e->mixed = e->method == HARD ? make_mixed_sampler(e, false, e->s.seed) : NULL;
+    make_draws(e);
     for (int32_t t = 0; t < TASKS; t++) {
-        if (e->mixed) {
-            CHECK(e->context, mtl_sampler_add_dataset(e->mixed, e->data[t].train, &t, 1));
-        } else {
+        if (!e->mixed) {
             e->train[t] = make_task_sampler(e, t, e->data[t].train, e->s.batch, 1);
             int64_t batches = mtl_sampler_batches(e->train[t]);
             e->steps = e->steps > batches ? e->steps : batches;
@@ -271,11 +298,6 @@ static score measure(experiment *e, int32_t task, mtl_sampler *sampler, const bo
     }
 }
 
-static double percent(int64_t part, int64_t rows)
-{
-    return rows > 0 ? 100.0 * (double)part / (double)rows : (double)NAN;
-}
-
 /* Training -------------------------------------------------------------------------------------------------------- */
 
 static void begin_training(experiment *e)
@@ -301,6 +323,16 @@ static void begin_training(experiment *e)
     CHECK(e->context, mtl_gradients_create(e->model, &e->gradients));
 }
 
+static void begin_balancing(experiment *e)
+{
+    if (e->balance.name) {
+        balance_log_open(&e->log, review_task_names, TASKS, e->balance.csv);
+        e->balancer = open_balancer(e->context, &e->balance);
+        CHECK(e->context, mtl_balancer_set_monitor(e->balancer, balance_log_add, &e->log));
+        CHECK(e->context, mtl_objective_set_balancer(e->objective, e->balancer));
+    }
+}
+
 static mtl_batch *next_batch(experiment *e, mtl_sampler *sampler)
 {
     mtl_batch *batch = NULL;
@@ -310,11 +342,11 @@ static mtl_batch *next_batch(experiment *e, mtl_sampler *sampler)
     return batch;
 }
 
-static mtl_tensor *task_loss(experiment *e, mtl_tensor *logits, mtl_batch *batch, int32_t task)
+static mtl_tensor *task_loss(experiment *e, mtl_tape *tape, mtl_tensor *logits, mtl_batch *batch, int32_t task)
 {
     mtl_cross_entropy_options options = MTL_CROSS_ENTROPY_OPTIONS_INIT;
     options.label_smoothing = e->s.smoothing;
-    return mtl_cross_entropy(e->tape, logits, mtl_batch_labels(batch, task), &options);
+    return mtl_cross_entropy(tape, logits, mtl_batch_labels(batch, task), &options);
 }
 
 /* One encoder: the rows of all tasks go through it together, and each counts the same. */
@@ -326,7 +358,7 @@ static int64_t mixed_losses(experiment *e, mtl_tensor *losses[TASKS])
     for (int32_t t = 0; t < TASKS; t++) {
         double part = (double)mtl_batch_labelled(batch, t) / rows;
         mtl_tensor *logits = mtl_head_forward(e->heads[t], e->tape, features);
-        losses[t] = part > 0 ? mtl_scale(e->tape, task_loss(e, logits, batch, t), part) : NULL;
+        losses[t] = part > 0 ? mtl_scale(e->tape, task_loss(e, e->tape, logits, batch, t), part) : NULL;
     }
     return mtl_batch_tokens(batch);
 }
@@ -337,9 +369,37 @@ static int64_t separate_losses(experiment *e, mtl_tensor *losses[TASKS])
     int64_t tokens = 0;
     for (int32_t t = 0; t < TASKS; t++) {
         mtl_batch *batch = next_batch(e, e->train[t]);
-        losses[t] = task_loss(e, forward(e, t, mtl_batch_inputs(batch)), batch, t);
+        losses[t] = task_loss(e, e->tape, forward(e, t, mtl_batch_inputs(batch)), batch, t);
         tokens += mtl_batch_tokens(batch);
     }
+    return tokens;
+}
+
+/* One encoder and a balancer: each task's loss is the mean over its own rows. A mtl_evaluate_fn. */
+static mtl_status evaluate_draw(void *user, mtl_tape *tape, int32_t draw, mtl_tensor **losses)
+{
+    experiment *e = user;
+    mtl_batch *batch = draws_batch(&e->draws, draw);
+    mtl_tensor *features = mtl_encoder_forward(e->shared, tape, mtl_batch_inputs(batch));
+    for (int32_t t = 0; t < TASKS; t++) {
+        losses[t] = task_loss(e, tape, mtl_head_forward(e->heads[t], tape, features), batch, t);
+    }
+    return MTL_OK;
+}
+
+/* Returns the tokens of the step's rows. */
+static int64_t train_step(experiment *e)
+{
+    if (e->balancer) {
+        draws_begin_step(&e->draws);
+        CHECK(e->context, mtl_objective_step(e->objective, e->optimizer, evaluate_draw, e));
+        return mtl_batch_tokens(draws_batch(&e->draws, 0));
+    }
+    mtl_tensor *losses[TASKS];
+    mtl_tape_reset(e->tape, MTL_TAPE_TRAIN);
+    int64_t tokens = e->mixed ? mixed_losses(e, losses) : separate_losses(e, losses);
+    CHECK(e->context, mtl_objective_backward(e->objective, e->tape, losses, TASKS, e->gradients));
+    CHECK(e->context, mtl_optimizer_step(e->optimizer, e->gradients));
     return tokens;
 }
 
@@ -348,27 +408,19 @@ static void train_epoch(experiment *e, int64_t epoch)
     double loss = 0, start = seconds_now();
     int64_t tokens = 0;
     for (int64_t step = 0; step < e->steps; step++) {
-        mtl_tensor *losses[TASKS];
-        mtl_tape_reset(e->tape, MTL_TAPE_TRAIN);
-        tokens += e->mixed ? mixed_losses(e, losses) : separate_losses(e, losses);
-        CHECK(e->context, mtl_objective_backward(e->objective, e->tape, losses, TASKS, e->gradients));
-        CHECK(e->context, mtl_optimizer_step(e->optimizer, e->gradients));
+        tokens += train_step(e);
         loss += mtl_objective_value(e->objective);
     }
     double time = seconds_now() - start;
     printf("epoch %2lld/%lld  %5.1f s  %6.0f tokens/s  loss %7.4f", (long long)epoch, (long long)e->s.epochs, time,
            (double)tokens / time, loss / (double)e->steps);
-}
-
-/** The best epoch so far of a task, and what was measured then. */
-typedef struct choice {
-    int64_t epoch;
-    score development, test;
-} choice;
-
-static bool better(const score *a, const score *b)
-{
-    return a->wrong < b->wrong || (a->wrong == b->wrong && a->loss < b->loss);
+    if (e->balancer) {
+        mtl_balancer_next_epoch(e->balancer);
+        double conflicts = balance_log_end_epoch(&e->log, epoch);
+        if (!isnan(conflicts)) {
+            printf("  in conflict %2.0f %% of the pairs", 100 * conflicts);
+        }
+    }
 }
 
 static void choose(experiment *e, int task, int64_t epoch, const score *development, choice *out)
@@ -387,6 +439,10 @@ static void look(experiment *e, int64_t epoch, choice best[TASKS])
     score now[TASKS], sum = {0}, best_sum = {0};
     for (int t = 0; t < TASKS; t++) {
         now[t] = measure(e, t, e->development[t], NULL);
+        if (balance_needs(&e->balance, MTL_BALANCE_NEEDS_MEASURE)) {
+            double accuracy = 1 - (double)now[t].wrong / (double)now[t].rows;
+            CHECK(e->context, mtl_balancer_set_measure(e->balancer, t, accuracy));
+        }
         sum.rows += now[t].rows;
         sum.wrong += now[t].wrong;
         sum.loss += now[t].loss;
@@ -407,48 +463,21 @@ static void look(experiment *e, int64_t epoch, choice best[TASKS])
 
 static void print_results(const experiment *e, const choice best[TASKS], double seconds)
 {
-    double development = 0, test = 0, fresh = 0;
-    printf("%-22s %6s %12s %12s %22s\n", "task", "epoch", "development", "test", "without repeated rows");
-    for (int t = 0; t < TASKS; t++) {
-        const score *d = &best[t].development, *r = &best[t].test;
-        double errors[3] = {percent(d->wrong, d->rows), percent(r->wrong, r->rows), percent(r->new_wrong, r->new_rows)};
-        printf("%-22s %6lld %12.2f %12.2f %12.2f of %lld\n", review_task_names[t], (long long)best[t].epoch, errors[0],
-               errors[1], errors[2], (long long)r->new_rows);
-        development += errors[0] / TASKS;
-        test += errors[1] / TASKS;
-        fresh += errors[2] / TASKS;
+    mean_errors mean = print_scores(best);
+    if (e->baseline) {
+        print_change(e->context, best, e->baseline);
     }
-    printf("mean error in percent: development %.3f, test %.3f, without repeated rows %.3f\n", development, test,
-           fresh);
-    printf("RESULT\tmethod=%s\tseed=%lld\tcoefficient=%g\tdevelopment=%.3f\ttest=%.3f\tfresh=%.3f\tparameters=%lld\t"
-           "seconds=%.0f\n",
-           method_names[e->method], (long long)e->s.seed, e->coefficient, development, test, fresh,
-           (long long)mtl_model_num_values(e->model), seconds);
-}
-
-static void report(void *user, int32_t level, const char *message)
-{
-    (void)user;
-    if (level == MTL_LOG_ERROR) {
-        fprintf(stderr, "%s\n", message);
-    }
-}
-
-static void make_context(experiment *e)
-{
-    mtl_context_options options = MTL_CONTEXT_OPTIONS_INIT;
-    options.threads = (int32_t)e->s.threads;
-    options.seed = (uint64_t)e->s.seed;
-    options.gemm = MTL_GEMM_BUILTIN; /* equal bits for any number of threads */
-    options.log = report;
-    if (mtl_context_create(&options, &e->context) != MTL_OK) {
-        exit(1);
-    }
+    printf("RESULT\tmethod=%s\tbalance=%s\tseed=%lld\tcoefficient=%g\tdevelopment=%.3f\ttest=%.3f\tfresh=%.3f\t"
+           "parameters=%lld\tseconds=%.0f\n",
+           method_names[e->method], e->balance.name ? e->balance.name : "none", (long long)e->s.seed, e->coefficient,
+           mean.development, mean.test, mean.fresh, (long long)mtl_model_num_values(e->model), seconds);
 }
 
 static void release(experiment *e)
 {
     mtl_sampler_destroy(e->mixed);
+    mtl_sampler_destroy(e->draws.samplers[1]);
+    mtl_sampler_destroy(e->draws.samplers[2]);
     for (int t = 0; t < TASKS; t++) {
         mtl_sampler_destroy(e->train[t]);
         mtl_sampler_destroy(e->development[t]);
@@ -458,6 +487,7 @@ static void release(experiment *e)
     mtl_gradients_destroy(e->gradients);
     mtl_optimizer_destroy(e->optimizer);
     mtl_objective_destroy(e->objective);
+    mtl_balancer_destroy(e->balancer);
     mtl_tape_destroy(e->tape);
     mtl_model_destroy(e->model);
     mtl_vocabulary_release(e->vocabulary);
@@ -469,7 +499,7 @@ static void run(experiment *e, const char *folder)
     choice best[TASKS] = {{0}};
     int64_t rows = 0;
     double start = seconds_now();
-    make_context(e);
+    e->context = open_context(&e->s);
     for (int t = 0; t < TASKS; t++) {
         open_review_task(e->context, folder, t, &e->data[t]);
         rows += mtl_dataset_rows(e->data[t].train);
@@ -478,6 +508,7 @@ static void run(experiment *e, const char *folder)
     make_samplers(e);
     build_networks(e);
     begin_training(e);
+    begin_balancing(e);
     if (e->method == SOFT_L2 || e->method == SOFT_TRACE) {
         add_sharing(e);
     }
@@ -487,6 +518,10 @@ static void run(experiment *e, const char *folder)
     for (int64_t epoch = 1; epoch <= e->s.epochs; epoch++) {
         train_epoch(e, epoch);
         look(e, epoch, best);
+    }
+    if (e->balancer) {
+        balance_log_print_map(&e->log);
+        balance_log_close(&e->log);
     }
     print_results(e, best, seconds_now() - start);
     release(e);
@@ -502,6 +537,9 @@ static char common_presets[COMMON_PRESETS][2][WORD] = {
     {"--warmup", "100"},        {"--embedding-dropout", "0.6"}, {"--output-dropout", "0.5"},
     {"--weight-decay", "0.01"}, {"--smoothing", "0.1"},         {"--clip", "0"},
 };
+
+/* With sorted rows each batch has about as many of each task: a balancer wants to see all of them. */
+static char balance_preset[2][WORD] = {"--bucket", "32"};
 
 /* Rows of a batch: of all tasks together in hard sharing, else of each task. */
 static char method_presets[METHODS][METHOD_PRESETS][2][WORD] = {
@@ -523,13 +561,14 @@ static int add_presets(char **list, int count, char (*presets)[2][WORD], int len
 
 static void read_all_settings(experiment *e, int argc, char **argv)
 {
-    size_t most = 2 * ((size_t)COMMON_PRESETS + METHOD_PRESETS) + (size_t)argc;
+    size_t most = 2 * ((size_t)COMMON_PRESETS + METHOD_PRESETS + 1) + (size_t)argc;
     char **list = malloc(most * sizeof list[0]);
     if (!list) {
         fprintf(stderr, "out of memory\n");
         exit(1);
     }
     int count = add_presets(list, 0, common_presets, COMMON_PRESETS);
+    count = add_presets(list, count, &balance_preset, e->balance.name ? 1 : 0);
     count = add_presets(list, count, method_presets[e->method], METHOD_PRESETS);
     for (int i = 0; i < argc; i++) {
         list[count++] = argv[i];
@@ -547,12 +586,15 @@ static void usage(void)
          "  --embedding-coefficient  soft methods: of the L2 penalty on embeddings (1)\n"
          "  --use                penalties as proximal steps or as terms of the objective: proximal, term (proximal)\n"
          "  --private-hidden     features of a private state, per direction (16)\n"
-         "  --report             test, or development: the test rows are not looked at (test)");
+         "  --report             test, or development: the test rows are not looked at (test)\n"
+         "  --baseline           output of another run: how its test errors compare (delta m)");
+    print_balance_help();
     print_settings_help();
     puts("Here other defaults are:");
     for (int i = 0; i < COMMON_PRESETS; i++) {
         printf("  %s %s", common_presets[i][0], common_presets[i][1]);
     }
+    printf("\n  %-16s  %s %s", "--balance", balance_preset[0], balance_preset[1]);
     for (int m = 0; m < METHODS; m++) {
         printf("\n  %-16s", method_names[m]);
         for (int i = 0; i < METHOD_PRESETS; i++) {
@@ -579,7 +621,17 @@ int main(int argc, char **argv)
     e.term = take_choice(&count, options, "--use", uses, 2, 0) == 1;
     e.private_hidden = (int64_t)take_number(&count, options, "--private-hidden", 16);
     e.validation = take_choice(&count, options, "--report", parts, 2, 0) == 1;
+    e.baseline = take_option(&count, options, "--baseline", NULL);
+    e.balance = take_balance(&count, options);
     read_all_settings(&e, count, options);
+    if (e.balance.name && e.method != HARD) {
+        fprintf(stderr, "--balance is for --method hard: tasks that share an encoder\n");
+        return 2;
+    }
+    if (e.baseline && e.validation) {
+        fprintf(stderr, "--baseline compares test errors: not with --report development\n");
+        return 2;
+    }
     if (!folder) {
         fprintf(stderr, "--data FOLDER is needed: the folder with books.task.train and its like\n");
         return 2;

@@ -2,18 +2,25 @@
  * One LSTM encoder learns the sentiment of reviews and the topic of news together, from raw text.
  *
  *   sentiment_topic train --reviews FILE --news FILE [--reviews-test FILE --news-test FILE] [--model FILE] ...
+ *   sentiment_topic train --reviews FILE --news FILE --balance METHOD [--csv FILE] ...
+ *   sentiment_topic train --reviews FILE --news FILE --checkpoint STATE ..., and after an interruption again with
+ *       --resume STATE: the model is the one that would have been, bit for bit
  *   sentiment_topic evaluate --model FILE --reviews-test FILE --news-test FILE
  *   sentiment_topic predict --model FILE < lines
  *
  * Leave out --news or --reviews to train one task alone with the same encoder. */
 #include <errno.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "support/balance_log.h"
 #include "support/check.h"
 #include "support/corpus.h"
+#include "support/draws.h"
+#include "support/open_balancer.h"
 #include "support/open_context.h"
 #include "support/progress.h"
 #include "support/settings.h"
@@ -35,7 +42,8 @@ typedef struct network {
 
 /* Data ------------------------------------------------------------------------------------------------------------ */
 
-static mtl_sampler *make_sampler(network *net, const settings *s, bool training, mtl_dataset *const datasets[TASKS])
+static mtl_sampler *make_sampler(network *net, const settings *s, bool training, mtl_dataset *const datasets[TASKS],
+                                 int64_t seed)
 {
     mtl_sampler *sampler = NULL;
     mtl_sampler_options options = MTL_SAMPLER_OPTIONS_INIT;
@@ -43,7 +51,7 @@ static mtl_sampler *make_sampler(network *net, const settings *s, bool training,
     options.bucket_batches = s->bucket;
     options.max_tokens = s->max_tokens;
     options.keep_tail = (int32_t)s->keep_tail;
-    options.seed = (uint64_t)s->seed;
+    options.seed = (uint64_t)seed;
     options.shuffle = training;
     CHECK(net->context, mtl_sampler_create(net->context, net->vocabulary, TASKS, &options, &sampler));
     for (int32_t t = 0; t < TASKS; t++) {
@@ -84,7 +92,8 @@ static void build_network(network *net, const settings *s, mtl_dataset *const da
     CHECK(context, mtl_tape_create(context, NULL, &net->tape));
 }
 
-static void save_network(const network *net, const settings *s)
+/* training: NULL, or what is saved with it. */
+static void save_network(const network *net, const settings *s, const char *path, const mtl_training_state *training)
 {
     char max_tokens[32], keep_tail[32];
     const char *keys[] = {"max_tokens", "keep_tail"}, *values[] = {max_tokens, keep_tail};
@@ -95,7 +104,8 @@ static void save_network(const network *net, const settings *s)
     options.keys = keys;
     options.values = values;
     options.num_metadata = 2;
-    CHECK(net->context, mtl_model_save(net->model, s->model, &options));
+    options.training = training;
+    CHECK(net->context, mtl_model_save(net->model, path, &options));
 }
 
 /* A number that save_network() left in a model file. */
@@ -176,9 +186,13 @@ static void print_metrics(const char *title, const mtl_metrics *metrics, int tas
     }
 }
 
+/* accuracy: NULL, or receives each task's accuracy; NaN without rows. */
 static void measure(network *net, const settings *s, const char *title, mtl_dataset *const datasets[TASKS],
-                    bool confusion)
+                    bool confusion, double accuracy[TASKS])
 {
+    for (int t = 0; accuracy && t < TASKS; t++) {
+        accuracy[t] = (double)NAN;
+    }
     if (!datasets[SENTIMENT] && !datasets[TOPIC]) {
         return;
     }
@@ -186,7 +200,7 @@ static void measure(network *net, const settings *s, const char *title, mtl_data
     for (int t = 0; t < TASKS; t++) {
         CHECK(net->context, mtl_metrics_create(net->context, task_classes[t], &metrics[t]));
     }
-    mtl_sampler *sampler = make_sampler(net, s, false, datasets);
+    mtl_sampler *sampler = make_sampler(net, s, false, datasets, s->seed);
     for (;;) {
         mtl_batch *batch = NULL;
         CHECK(net->context, mtl_sampler_next(sampler, &batch));
@@ -198,6 +212,9 @@ static void measure(network *net, const settings *s, const char *title, mtl_data
     for (int t = 0; t < TASKS; t++) {
         if (mtl_metrics_rows(metrics[t]) > 0) {
             print_metrics(title, metrics[t], t, confusion);
+        }
+        if (accuracy) {
+            accuracy[t] = mtl_metrics_accuracy(metrics[t]);
         }
         mtl_metrics_destroy(metrics[t]);
     }
@@ -220,7 +237,7 @@ static void measure_tests(network *net, const settings *s, mtl_dataset *tests[TA
             tests[t] = NULL;
         }
     }
-    measure(net, s, "test", tests, true);
+    measure(net, s, "test", tests, true, NULL);
     for (int t = 0; t < TASKS; t++) {
         mtl_dataset_release(tests[t]);
     }
@@ -232,8 +249,14 @@ typedef struct training {
     mtl_objective *objective;
     mtl_optimizer *optimizer;
     mtl_gradients *gradients;
+    mtl_sampler *sampler;
     int32_t number[TASKS]; /* of each task in the objective; -1: not there */
     double smoothing;
+    const network *net;
+    balance_choice balance;
+    mtl_balancer *balancer; /* NULL: each task counts with its weight */
+    balance_log log;
+    draws draws; /* batches of a step with a balancer */
 } training;
 
 static void begin_training(training *run, network *net, const settings *s, int64_t batches)
@@ -261,31 +284,74 @@ static void begin_training(training *run, network *net, const settings *s, int64
     CHECK(context, mtl_optimizer_set_schedule(run->optimizer, &schedule));
     CHECK(context, mtl_gradients_create(net->model, &run->gradients));
     run->smoothing = s->smoothing;
+    run->net = net;
+}
+
+/* Draw 0 are the rows of the step. Methods with several draws get further training rows, methods that lower validation
+ * losses rows that were held out. */
+static void begin_balancing(training *run, network *net, const settings *s, mtl_dataset *const datasets[TASKS],
+                            mtl_dataset *const held[TASKS])
+{
+    if (!run->balance.name) {
+        return;
+    }
+    bool validation = balance_needs(&run->balance, MTL_BALANCE_NEEDS_VALIDATION);
+    run->draws = (draws){.context = net->context, .tasks = TASKS, .samplers = {run->sampler}};
+    if (validation || balance_needs(&run->balance, MTL_BALANCE_NEEDS_DRAWS)) {
+        run->draws.samplers[1] = make_sampler(net, s, true, validation ? held : datasets, s->seed + 1000);
+        run->draws.samplers[2] = validation ? NULL : make_sampler(net, s, true, datasets, s->seed + 2000);
+    }
+    balance_log_open(&run->log, task_names, TASKS, run->balance.csv);
+    run->balancer = open_balancer(net->context, &run->balance);
+    CHECK(net->context, mtl_balancer_set_monitor(run->balancer, balance_log_add, &run->log));
+    CHECK(net->context, mtl_objective_set_balancer(run->objective, run->balancer));
+}
+
+/* Computes the losses of the tasks that there are; returns their number. */
+static int32_t compute_losses(const training *run, mtl_tape *tape, mtl_batch *batch, mtl_tensor **losses)
+{
+    const network *net = run->net;
+    mtl_cross_entropy_options options = MTL_CROSS_ENTROPY_OPTIONS_INIT;
+    int32_t count = 0;
+    options.label_smoothing = run->smoothing;
+    mtl_tensor *features = mtl_encoder_forward(net->encoder, tape, mtl_batch_inputs(batch));
+    for (int32_t t = 0; t < TASKS; t++) {
+        if (net->heads[t]) {
+            mtl_tensor *logits = mtl_head_forward(net->heads[t], tape, features);
+            losses[count++] = mtl_cross_entropy(tape, logits, mtl_batch_labels(batch, t), &options);
+        }
+    }
+    return count;
+}
+
+/* A mtl_evaluate_fn. */
+static mtl_status evaluate_draw(void *user, mtl_tape *tape, int32_t draw, mtl_tensor **losses)
+{
+    training *run = user;
+    compute_losses(run, tape, draws_batch(&run->draws, draw), losses);
+    return MTL_OK;
 }
 
 static void train_batch(training *run, network *net, mtl_batch *batch)
 {
-    mtl_cross_entropy_options options = MTL_CROSS_ENTROPY_OPTIONS_INIT;
-    mtl_tensor *losses[TASKS];
-    int32_t count = 0;
-    options.label_smoothing = run->smoothing;
-    mtl_tape_reset(net->tape, MTL_TAPE_TRAIN);
-    mtl_tensor *features = mtl_encoder_forward(net->encoder, net->tape, mtl_batch_inputs(batch));
-    for (int32_t t = 0; t < TASKS; t++) {
-        if (net->heads[t]) {
-            mtl_tensor *logits = mtl_head_forward(net->heads[t], net->tape, features);
-            losses[count++] = mtl_cross_entropy(net->tape, logits, mtl_batch_labels(batch, t), &options);
-        }
+    if (run->balancer) {
+        draws_begin_step(&run->draws);
+        run->draws.batches[0] = batch;
+        CHECK(net->context, mtl_objective_step(run->objective, run->optimizer, evaluate_draw, run));
+        return;
     }
+    mtl_tensor *losses[TASKS];
+    mtl_tape_reset(net->tape, MTL_TAPE_TRAIN);
+    int32_t count = compute_losses(run, net->tape, batch, losses);
     CHECK(net->context, mtl_objective_backward(run->objective, net->tape, losses, count, run->gradients));
     CHECK(net->context, mtl_optimizer_step(run->optimizer, run->gradients));
 }
 
-static void train_epoch(training *run, network *net, mtl_sampler *sampler, progress *p)
+static void train_epoch(training *run, network *net, progress *p)
 {
     for (;;) {
         mtl_batch *batch = NULL;
-        CHECK(net->context, mtl_sampler_next(sampler, &batch));
+        CHECK(net->context, mtl_sampler_next(run->sampler, &batch));
         if (!batch) {
             return;
         }
@@ -298,6 +364,90 @@ static void train_epoch(training *run, network *net, mtl_sampler *sampler, progr
         }
         progress_batch(p, mtl_batch_tokens(batch), loss, rows);
     }
+}
+
+/* After an epoch: what a balancer wants to know of it, and what its log shows. */
+static void close_epoch(training *run, network *net, int64_t epoch, const double accuracy[TASKS])
+{
+    if (!run->balancer) {
+        return;
+    }
+    mtl_balancer_next_epoch(run->balancer);
+    for (int32_t t = 0; t < TASKS && balance_needs(&run->balance, MTL_BALANCE_NEEDS_MEASURE); t++) {
+        CHECK(net->context, mtl_balancer_set_measure(run->balancer, t, accuracy[t]));
+    }
+    double conflicts = balance_log_end_epoch(&run->log, epoch);
+    if (!isnan(conflicts)) {
+        printf("           in conflict in %.0f %% of the steps that were measured\n", 100 * conflicts);
+    }
+}
+
+/* All that steps depend on, beside the model; it points into `run`, whose other samplers are those of the balancer. */
+static mtl_training_state state_of(training *run)
+{
+    static const char *const names[MOST_DRAWS] = {"training", "draw 1", "draw 2"};
+    mtl_training_state state = MTL_TRAINING_STATE_INIT;
+    state.objective = run->objective;
+    state.optimizer = run->optimizer;
+    run->draws.samplers[0] = run->sampler;
+    state.samplers = run->draws.samplers;
+    state.sampler_names = names;
+    while (state.num_samplers < MOST_DRAWS && run->draws.samplers[state.num_samplers]) {
+        state.num_samplers++;
+    }
+    return state;
+}
+
+/* Takes up a training that was interrupted; returns the epochs that are done. */
+static int64_t resume_training(training *run, network *net, const settings *s)
+{
+    mtl_training_state state = state_of(run);
+    mtl_load_options options = MTL_LOAD_OPTIONS_INIT;
+    mtl_checkpoint *checkpoint = NULL;
+    mtl_sampler_position position = {0, 0};
+    if (s->resume) {
+        options.vocabulary = net->vocabulary;
+        CHECK(net->context, mtl_checkpoint_open(net->context, s->resume, &checkpoint));
+        CHECK(net->context, mtl_checkpoint_resume(checkpoint, net->model, &state, &options));
+        CHECK(net->context, mtl_sampler_tell(run->sampler, &position));
+        mtl_checkpoint_close(checkpoint);
+        printf("resumed after epoch %lld\n", (long long)position.epoch);
+    }
+    return position.epoch;
+}
+
+static void end_training(training *run)
+{
+    if (run->balancer) {
+        balance_log_print_map(&run->log);
+        balance_log_close(&run->log);
+        mtl_sampler_destroy(run->draws.samplers[1]);
+        mtl_sampler_destroy(run->draws.samplers[2]);
+        mtl_balancer_destroy(run->balancer);
+    }
+    mtl_gradients_destroy(run->gradients);
+    mtl_optimizer_destroy(run->optimizer);
+    mtl_objective_destroy(run->objective);
+    mtl_sampler_destroy(run->sampler);
+}
+
+/* Whether the command line makes sense; says what does not. */
+static bool can_train(const settings *s, const balance_choice *balance)
+{
+    const int32_t held = MTL_BALANCE_NEEDS_VALIDATION | MTL_BALANCE_NEEDS_MEASURE;
+    if (!s->reviews && !s->news) {
+        fprintf(stderr, "train needs --reviews, --news or both\n");
+        return false;
+    }
+    if (balance->name && (!s->reviews || !s->news)) {
+        fprintf(stderr, "--balance needs --reviews and --news: with one task there is nothing to balance\n");
+        return false;
+    }
+    if (balance_needs(balance, held) && s->validation <= 0) {
+        fprintf(stderr, "--balance %s needs --validation: it looks at rows that are held out\n", balance->name);
+        return false;
+    }
+    return true;
 }
 
 /* Ends the program now, not after the training, when the model cannot be written. */
@@ -315,17 +465,13 @@ static void check_writable(const char *path)
     }
 }
 
-static int command_train(settings *s)
+static int train(const settings *s, const balance_choice *balance)
 {
-    training run = {0};
+    training run = {.balance = *balance};
     progress p;
     const char *paths[TASKS] = {s->reviews, s->news};
     mtl_dataset *datasets[TASKS], *held[TASKS], *tests[TASKS];
     double start = seconds_now();
-    if (!s->reviews && !s->news) {
-        fprintf(stderr, "train needs --reviews, --news or both\n");
-        return 2;
-    }
     check_writable(s->model);
     network net = {.context = open_context(s)};
     open_tests(net.context, s, tests);
@@ -334,40 +480,54 @@ static int command_train(settings *s)
         held[t] = hold_out(net.context, &datasets[t], s->validation);
     }
     net.vocabulary = collect_words(net.context, s, datasets, TASKS);
-    mtl_sampler *sampler = make_sampler(&net, s, true, datasets);
+    run.sampler = make_sampler(&net, s, true, datasets, s->seed);
     build_network(&net, s, datasets);
-    begin_training(&run, &net, s, mtl_sampler_batches(sampler));
+    begin_training(&run, &net, s, mtl_sampler_batches(run.sampler));
+    begin_balancing(&run, &net, s, datasets, held);
     printf("%lld reviews, %lld news, %lld tokens; vocabulary %lld; %lld parameters; read in %.1f s\n",
            (long long)mtl_dataset_rows(datasets[SENTIMENT]), (long long)mtl_dataset_rows(datasets[TOPIC]),
-           (long long)mtl_sampler_tokens(sampler), (long long)mtl_vocabulary_size(net.vocabulary),
+           (long long)mtl_sampler_tokens(run.sampler), (long long)mtl_vocabulary_size(net.vocabulary),
            (long long)mtl_model_num_values(net.model), seconds_now() - start);
-    progress_begin(&p, s->epochs, mtl_sampler_batches(sampler));
-    for (int64_t epoch = 1; epoch <= s->epochs; epoch++) {
+    progress_begin(&p, s->epochs, mtl_sampler_batches(run.sampler));
+    for (int64_t epoch = resume_training(&run, &net, s) + 1; epoch <= s->epochs; epoch++) {
         progress_begin_epoch(&p, epoch);
-        train_epoch(&run, &net, sampler, &p);
+        train_epoch(&run, &net, &p);
         progress_end_epoch(&p);
-        measure(&net, s, "validation", held, false);
+        double accuracy[TASKS];
+        measure(&net, s, "validation", held, false, accuracy);
+        close_epoch(&run, &net, epoch, accuracy);
+        if (s->checkpoint) {
+            mtl_training_state state = state_of(&run);
+            save_network(&net, s, s->checkpoint, &state);
+        }
     }
-    save_network(&net, s);
+    save_network(&net, s, s->model, NULL);
     printf("trained in %.1f s, saved as %s\n", seconds_now() - start, s->model);
     measure_tests(&net, s, tests);
     for (int t = 0; t < TASKS; t++) {
         mtl_dataset_release(datasets[t]);
         mtl_dataset_release(held[t]);
     }
-    mtl_gradients_destroy(run.gradients);
-    mtl_optimizer_destroy(run.optimizer);
-    mtl_objective_destroy(run.objective);
-    mtl_sampler_destroy(sampler);
+    end_training(&run);
     release_network(&net);
     return 0;
 }
 
+static int command_train(int argc, char **argv)
+{
+    settings s;
+    balance_choice balance = take_balance(&argc, argv);
+    read_settings(&s, argc, argv);
+    return can_train(&s, &balance) ? train(&s, &balance) : 2;
+}
+
 /* Using a model --------------------------------------------------------------------------------------------------- */
 
-static int command_evaluate(settings *s)
+static int command_evaluate(int argc, char **argv)
 {
+    settings own, *s = &own;
     mtl_dataset *tests[TASKS];
+    read_settings(s, argc, argv);
     if (!s->reviews_test && !s->news_test) {
         fprintf(stderr, "evaluate needs --reviews-test, --news-test or both\n");
         return 2;
@@ -433,8 +593,10 @@ static void predict_line(network *net, const settings *s, const char *line, size
     putchar('\n');
 }
 
-static int command_predict(settings *s)
+static int command_predict(int argc, char **argv)
 {
+    settings own, *s = &own;
+    read_settings(s, argc, argv);
     network net = {.context = open_context(s)};
     char *line = NULL;
     size_t capacity = 0;
@@ -460,17 +622,17 @@ int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
-        int (*run)(settings *);
+        int (*run)(int, char **);
     } commands[] = {{"train", command_train}, {"evaluate", command_evaluate}, {"predict", command_predict}};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
-            settings s;
-            read_settings(&s, argc - 2, argv + 2);
-            return commands[i].run(&s);
+            return commands[i].run(argc - 2, argv + 2);
         }
     }
     bool help = argc > 1 && strcmp(argv[1], "--help") == 0;
     puts("usage: sentiment_topic train|evaluate|predict [options]");
     print_settings_help();
+    puts("train takes these too:");
+    print_balance_help();
     return help ? 0 : 2;
 }

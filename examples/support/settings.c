@@ -31,6 +31,8 @@ static const struct option options[] = {
     TEXT_OPTION("--reviews-test", reviews_test, "reviews to measure on"),
     TEXT_OPTION("--news-test", news_test, "news to measure on"),
     TEXT_OPTION("--model", model, "file of the model"),
+    TEXT_OPTION("--checkpoint", checkpoint, "file for the state of training, written after each epoch"),
+    TEXT_OPTION("--resume", resume, "such a file: go on where it was written, with the same data and options"),
     NUMBER_OPTION("--validation", REAL, validation, 0, 0.5, "part of the training rows to hold out and measure on"),
     NUMBER_OPTION("--epochs", INTEGER, epochs, 1, 1e6, "passes over the training rows"),
     NUMBER_OPTION("--batch", INTEGER, batch, 1, 1e6, "rows of a batch"),

@@ -14,6 +14,8 @@ typedef struct settings {
     const char *reviews_test; /* as reviews; NULL: no test */
     const char *news_test;
     const char *model;
+    const char *checkpoint; /* written after each epoch, with all that training needs to go on; NULL: none */
+    const char *resume;     /* such a file, to go on with; NULL: begin */
     double validation; /* part of the training rows that is held out, and measured after each epoch */
     int64_t epochs, batch, bucket, max_tokens, keep_tail, vocabulary, min_count, warmup;
     int64_t embedding, hidden, layers, bidirectional, threads, seed;

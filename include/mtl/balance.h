@@ -59,6 +59,11 @@
  *  **Draws** of mtl_objective_step(). Methods with 3 draws: rows 0 and 1 decide the weights, rows 2 give the gradient; so each
  *  should be a batch of its own. Validation: draw 0 are training rows, draw 1 validation rows.
  *
+ *  **One task.** The direction is then its gradient, for every method, times a factor that is not 1 for all: cagrad has
+ *  (1 + c)/(1 + c²), nash and fairgrad a length of their own, uncertainty e^-s/2.
+ *
+ *  **Random numbers.** Each balancer has a stream of its own, by its context's seed and the order of creation.
+ *
  *  **Threads.** As the context.
  */
 #ifndef MTL_BALANCE_H
@@ -133,7 +138,8 @@ enum {
     MTL_BALANCE_SCOPE_DEFAULT = 0, /**< as published: methods that need losses only, fairgrad, nash and excess-mtl weight
                                         everything, the others what is shared */
     MTL_BALANCE_SCOPE_ALL = 1,     /**< the shared parameters and the tasks' own (heads): a weighted loss */
-    MTL_BALANCE_SCOPE_SHARED = 2   /**< the shared parameters; a task's own follow its L_t */
+    MTL_BALANCE_SCOPE_SHARED = 2   /**< the shared parameters; a task's own follow its L_t (db-mtl: log L_t; imtl:
+                                        e^s L_t) */
 };
 
 /** The scale of the weights. */
@@ -239,8 +245,8 @@ typedef struct mtl_balancer_options {
                                 NeurIPS 2022: CR-MOGM, .9); default 0. Not for methods without weights */
     uint64_t max_bytes;    /**< memory for task gradients that are kept between the sweep and the decision; more than
                                 that, and they are formed again; default 1 GiB. Methods that need coordinates keep them always */
-    const double *preference; /**< [num_tasks], >= 0; NULL (default): 1 each. fixed: w; stch, pbi, cosmos: a; upgrad,
-                                   dualproj, aligned, config: u. Copied */
+    const double *preference; /**< [num_tasks], >= 0. fixed: w; pbi, stch, cosmos: a; aligned, config, upgrad, dualproj: u.
+                                   NULL (default): 1 each for fixed, pbi, aligned, config; 1/T for the others. Copied */
     const double *reference;  /**< [num_tasks]; NULL (default): 0 each. stch, pbi: z; famo: the losses' lower bounds.
                                    Copied */
     mtl_balance_decide_fn decide; /**< custom: not NULL */
@@ -271,7 +277,8 @@ MTL_API MTL_NODISCARD mtl_status mtl_balancer_create(mtl_context *context, const
 /** Gives a balancer back; an objective that has it keeps it alive. @param[in] balancer may be NULL @since 0.1 */
 MTL_API void mtl_balancer_destroy(mtl_balancer *balancer);
 
-/** Forgets everything that was learned: as after creation. @param[in] balancer may be NULL @since 0.1 */
+/** Forgets everything that was learned: as after creation. Without effect inside of a step (from a monitor, or a custom
+ *  rule). @param[in] balancer may be NULL @since 0.1 */
 MTL_API void mtl_balancer_reset(mtl_balancer *balancer);
 
 /** The name of a method, as in the table. @param[in] method MTL_BALANCE_EQUAL, ..
@@ -285,7 +292,8 @@ MTL_API int32_t mtl_balance_method_find(const char *name);
  *  @return flags MTL_BALANCE_NEEDS_..; 0 when it needs losses only, and when there is no such method @since 0.1 */
 MTL_API int32_t mtl_balance_method_needs(int32_t method);
 
-/** Closes an epoch: dwa compares the mean losses of the last two. @param[in] balancer may be NULL @since 0.1 */
+/** Closes an epoch: dwa compares the mean losses of the last two. Without effect inside of a step, as
+ *  mtl_balancer_reset(). @param[in] balancer may be NULL @since 0.1 */
 MTL_API void mtl_balancer_next_epoch(mtl_balancer *balancer);
 
 /** Tells dtp how well a task does: accuracy on validation rows, for instance. A task without a measure has weight 1.
@@ -313,12 +321,14 @@ typedef struct mtl_balance_result {
  *  @param[in]  balancer  not NULL, of a method whose needs are none, MTL_BALANCE_NEEDS_GRAM, _EPOCHS or _MEASURE
  *  @param[in]  count     T, 1 to 65536; the same in every call
  *  @param[in]  losses    [count] L_t; NaN: the task is absent
- *  @param[in]  gram      [count, count] G, symmetric; rows of absent tasks are not read. May be NULL when it is not needed
- *  @param[out] weights   [count]; 0 for absent tasks
+ *  @param[in]  gram      [count, count] G, symmetric; rows of absent tasks are not read. May be NULL when it is not needed:
+ *                        in the warm-up, and in steps that keep their weights, too
+ *  @param[out] weights   [count]; 0 for absent tasks. Not the array of losses or gram
  *  @param[out] result    may be NULL; struct_size must be set
- *  @return MTL_OK; MTL_ERROR_ARGUMENT; MTL_ERROR_STATE (another number of tasks than before); MTL_ERROR_NUMERIC (an
- *          infinite loss, G is not finite, a value that the method is not defined for); MTL_ERROR_UNSUPPORTED (the method
- *          needs more); MTL_ERROR_MEMORY
+ *  @return MTL_OK; MTL_ERROR_ARGUMENT; MTL_ERROR_STATE (another number of tasks than before, or a call from inside of a
+ *          step); MTL_ERROR_NUMERIC (an infinite loss, G is not finite, a value that the method is not defined for);
+ *          MTL_ERROR_UNSUPPORTED (the method needs more); MTL_ERROR_LIMIT (more than 4096 tasks where pairs are compared);
+ *          MTL_ERROR_MEMORY; what a custom rule returned. After an error the balancer is as before
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_balancer_decide(mtl_balancer *balancer, int32_t count, const double *losses,
@@ -343,7 +353,8 @@ typedef struct mtl_balance_report {
                                        NULL as above */
 } mtl_balance_report;
 
-/** Receives a report. It may not call the objective or the balancer.
+/** Receives a report. A step of the same balancer, and loading its state, are MTL_ERROR_STATE from here;
+ *  mtl_balancer_reset() and mtl_balancer_next_epoch() have no effect. It may read the balancer and save its state.
  *  @param[in] user the pointer of mtl_balancer_set_monitor() @param[in] report of the step */
 typedef void (*mtl_balance_monitor_fn)(void *user, const mtl_balance_report *report);
 
@@ -376,8 +387,8 @@ MTL_API MTL_NODISCARD mtl_status mtl_balancer_save_state(const mtl_balancer *bal
  *  @param[in] balancer  not NULL
  *  @param[in] buffer    size bytes
  *  @param[in] size      their number
- *  @return MTL_OK; MTL_ERROR_ARGUMENT; MTL_ERROR_FORMAT (not such a state, cut off, of another method); MTL_ERROR_MEMORY. The
- *          balancer is as before then
+ *  @return MTL_OK; MTL_ERROR_ARGUMENT; MTL_ERROR_FORMAT (not such a state, cut off, of another method or number of tasks);
+ *          MTL_ERROR_STATE (called from inside of a step); MTL_ERROR_MEMORY. The balancer is as before then
  *  @since 0.1
  */
 MTL_API MTL_NODISCARD mtl_status mtl_balancer_load_state(mtl_balancer *balancer, const void *buffer, uint64_t size);

@@ -163,7 +163,12 @@ typedef struct mtl_memory_info {
  */
 MTL_API MTL_NODISCARD mtl_status mtl_context_memory(mtl_context *context, mtl_memory_info *out);
 
-/** Starts the context's random generator anew. What was drawn before (initial weights) is not changed.
+/** Starts the context's random generator anew, from its first number. What was drawn before (initial weights) is not
+ *  changed.
+ *
+ *  Give a seed that the context has not had: with the seed of its creation, what is drawn next (dropout) repeats the numbers
+ *  of which the initial weights were made. To continue a training, mtl_checkpoint_resume() restores the generator as it
+ *  stood; no seed is needed for it.
  *
  *  @param[in] context  not NULL
  *  @param[in] seed     any value

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** @file metrics.h
- *  @brief Metrics of one task, gathered over batches: accuracy, macro F1, confusion matrix, mean loss.
+ *  @brief Metrics of one task, gathered over batches: accuracy, macro F1, confusion matrix, mean loss. And of all tasks:
+ *  how much better they are together than alone.
  */
 #ifndef MTL_METRICS_H
 #define MTL_METRICS_H
@@ -59,6 +60,22 @@ MTL_API int64_t mtl_metrics_confusion(const mtl_metrics *metrics, int32_t label,
 /** The mean of the losses that were added, weighted by rows. @param[in] metrics not NULL @return NaN when none
  *  @since 0.1 */
 MTL_API double mtl_metrics_mean_loss(const mtl_metrics *metrics);
+
+/** Δ_m: how much better tasks do than in a baseline, each of them alone for instance (Maninis, Radosavovic & Kokkinos,
+ *  CVPR 2019): (1/T) Σ_t ±(M_t - B_t) / |B_t|, minus where a lower measure is better. More than 0 is better than the
+ *  baseline; .02 is 2% in the mean.
+ *
+ *  @param[in]  context          not NULL
+ *  @param[in]  count            T >= 1
+ *  @param[in]  measures         [count] M, finite: accuracies, errors, losses; each task may have its own kind
+ *  @param[in]  baselines        [count] B, of the same kinds; finite, not 0
+ *  @param[in]  lower_is_better  [count] not 0: so it is with this measure; NULL: higher is better for all
+ *  @param[out] out              receives Δ_m, a fraction; untouched on failure
+ *  @return MTL_OK; MTL_ERROR_ARGUMENT (a value above, named in the message); MTL_ERROR_NUMERIC (Δ_m is beyond a double)
+ *  @since 0.1
+ */
+MTL_API MTL_NODISCARD mtl_status mtl_delta_m(mtl_context *context, int32_t count, const double *measures,
+                                             const double *baselines, const int32_t *lower_is_better, double *out);
 
 MTL_END_DECLS
 

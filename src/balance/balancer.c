@@ -64,22 +64,25 @@ void mtl_balancer_destroy(mtl_balancer *balancer)
 
 /* ---- memory ---- */
 
+#define ANY_NUMBER .least = -HUGE_VAL, .most = HUGE_VAL
+#define COUNTER .most = MTLI_MOST_COUNTED, .counts = true
 static const mtli_balance_memory common_memory[MTLI_REMEMBERS_COMMON] = {
-    [MTLI_REMEMBERS_STEPS] = {"steps", MTLI_SINGLE, 0},
-    [MTLI_REMEMBERS_EPOCH] = {"epoch-steps", MTLI_SINGLE, 0},
-    [MTLI_REMEMBERS_WEIGHTS] = {"weights", MTLI_PER_TASK, HUGE_VAL},
-    [MTLI_REMEMBERS_OWN] = {"own-weights", MTLI_PER_TASK, 1},
-    [MTLI_REMEMBERS_LOSS_SUM] = {"loss-sum", MTLI_PER_TASK, 0},
-    [MTLI_REMEMBERS_LOSS_COUNT] = {"loss-count", MTLI_PER_TASK, 0},
-    [MTLI_REMEMBERS_MEASURED] = {"measured-steps", MTLI_PER_PAIR, 0},
-    [MTLI_REMEMBERS_CONFLICTS] = {"conflicts", MTLI_PER_PAIR, 0},
+    [MTLI_REMEMBERS_STEPS] = {"steps", MTLI_SINGLE, 0, COUNTER},
+    [MTLI_REMEMBERS_EPOCH] = {"epoch-steps", MTLI_SINGLE, 0, COUNTER},
+    [MTLI_REMEMBERS_WEIGHTS] = {"weights", MTLI_PER_TASK, HUGE_VAL, ANY_NUMBER},
+    [MTLI_REMEMBERS_OWN] = {"own-weights", MTLI_PER_TASK, 1, ANY_NUMBER},
+    [MTLI_REMEMBERS_LOSS_MEAN] = {"loss-mean", MTLI_PER_TASK, 0, ANY_NUMBER},
+    [MTLI_REMEMBERS_LOSS_COUNT] = {"loss-count", MTLI_PER_TASK, 0, COUNTER},
+    [MTLI_REMEMBERS_MEASURED] = {"measured-steps", MTLI_PER_PAIR, 0, COUNTER},
+    [MTLI_REMEMBERS_CONFLICTS] = {"conflicts", MTLI_PER_PAIR, 0, COUNTER},
 };
 
 /* Arrays over pairs are kept where a Gram matrix may come; a method on losses works for tasks without number. */
 static bool sees_pairs(const mtl_balancer *balancer)
 {
-    return balancer->rule->needs != 0 || balancer->rule->decide == mtli_decide_custom ||
-           balancer->options.measure_every > 0;
+    enum { WITHOUT = MTL_BALANCE_NEEDS_EPOCHS | MTL_BALANCE_NEEDS_MEASURE | MTL_BALANCE_NEEDS_SECOND_EVALUATION };
+    int32_t needs = balancer->rule->needs | balancer->options.needs;
+    return (needs & ~WITHOUT) != 0 || balancer->options.measure_every > 0;
 }
 
 static int64_t count_of(const mtl_balancer *balancer, mtli_memory_shape shape, int32_t tasks)
@@ -90,12 +93,12 @@ static int64_t count_of(const mtl_balancer *balancer, mtli_memory_shape shape, i
 
 int64_t mtli_remembered_count(const mtl_balancer *balancer, const mtli_remembered *array)
 {
-    return count_of(balancer, array->shape, balancer->room.tasks);
+    return count_of(balancer, array->is->shape, balancer->room.tasks);
 }
 
 static void add_array(mtli_balancer_room *room, const mtli_balance_memory *memory)
 {
-    room->remembered[room->num_remembered++] = (mtli_remembered){memory->name, memory->shape, memory->initial, NULL};
+    room->remembered[room->num_remembered++] = (mtli_remembered){memory, NULL};
 }
 
 static void list_arrays(const mtli_balance_rule *rule, mtli_balancer_room *room)
@@ -109,13 +112,23 @@ static void list_arrays(const mtli_balance_rule *rule, mtli_balancer_room *room)
     }
 }
 
+enum { MOST_TASKS_IN_PAIRS = 4096 };
+
+int64_t mtli_balancer_values(const mtl_balancer *balancer, int32_t tasks)
+{
+    mtli_balancer_room room;
+    int64_t count = 0;
+    list_arrays(balancer->rule, &room);
+    for (int32_t i = 0; i < room.num_remembered; i++) {
+        count += count_of(balancer, room.remembered[i].is->shape, tasks);
+    }
+    return sees_pairs(balancer) && tasks > MOST_TASKS_IN_PAIRS ? -1 : count;
+}
+
 static mtl_status take_arrays(const mtl_balancer *balancer, int32_t tasks, mtli_balancer_room *room)
 {
-    int64_t count = 0;
+    int64_t count = mtli_balancer_values(balancer, tasks);
     list_arrays(balancer->rule, room);
-    for (int32_t i = 0; i < room->num_remembered; i++) {
-        count += count_of(balancer, room->remembered[i].shape, tasks);
-    }
     room->memory = mtli_allocate_array(balancer->context, (size_t)count, sizeof room->memory[0]);
     if (!room->memory) {
         return balancer->context->status;
@@ -124,14 +137,14 @@ static mtl_status take_arrays(const mtl_balancer *balancer, int32_t tasks, mtli_
     double *next = room->memory;
     for (int32_t i = 0; i < room->num_remembered; i++) {
         room->remembered[i].values = next;
-        next += count_of(balancer, room->remembered[i].shape, tasks);
+        next += count_of(balancer, room->remembered[i].is->shape, tasks);
     }
     return MTL_OK;
 }
 
-/* What a step needs besides. In matrices: the gathered G, one gathered array of the method, room for the method, cosines
- * and conflict rates. In vectors: losses, weights, own weights, excess, preference, reference, gathered arrays, room for the
- * method, norms and weights of the report. */
+/* What a step needs besides. In matrices: the gathered G, one gathered array of the method, room for the method,
+ * cosines and conflict rates. In vectors: losses, weights, own weights, excess, preference, reference, gathered arrays,
+ * room for the method, norms and weights of the report. */
 enum { SCRATCH_MATRICES = 5, SCRATCH_VECTORS = 6 + MTLI_MAX_MEMORIES + 8 + 4, SCRATCH_NUMBERS = MTLI_MAX_MEMORIES };
 
 static mtl_status take_scratch(const mtl_balancer *balancer, int32_t tasks, mtli_balancer_room *room)
@@ -149,8 +162,6 @@ static mtl_status take_scratch(const mtl_balancer *balancer, int32_t tasks, mtli
     return room->work ? MTL_OK : context->status;
 }
 
-enum { MOST_TASKS_IN_PAIRS = 4096 };
-
 static mtl_status take_room(const mtl_balancer *balancer, int32_t tasks, int64_t tracked, mtli_balancer_room *room)
 {
     mtl_context *context = balancer->context;
@@ -159,7 +170,7 @@ static mtl_status take_room(const mtl_balancer *balancer, int32_t tasks, int64_t
         return mtli_fail(context, MTL_ERROR_LIMIT, "%d tasks times %lld tracked values do not fit in memory", tasks,
                          (long long)tracked);
     }
-    if (sees_pairs(balancer) && tasks > MOST_TASKS_IN_PAIRS) {
+    if (mtli_balancer_values(balancer, tasks) < 0) {
         return mtli_fail(context, MTL_ERROR_LIMIT, "%d tasks are more than %d, the most that '%s' compares", tasks,
                          MOST_TASKS_IN_PAIRS, balancer->rule->name);
     }
@@ -197,7 +208,7 @@ void mtli_balancer_begin(mtl_balancer *balancer)
 {
     for (int32_t i = 0; i < balancer->room.num_remembered; i++) {
         mtli_remembered *array = &balancer->room.remembered[i];
-        double initial = isnan(array->initial) ? 1 / (double)balancer->room.tasks : array->initial;
+        double initial = isnan(array->is->initial) ? 1 / (double)balancer->room.tasks : array->is->initial;
         for (int64_t k = 0; k < mtli_remembered_count(balancer, array); k++) {
             array->values[k] = initial;
         }
@@ -209,9 +220,19 @@ void mtli_balancer_begin(mtl_balancer *balancer)
     balancer->result = (mtl_balance_result){sizeof balancer->result, MTL_BALANCE_OK, 0, 0};
 }
 
+mtl_status mtli_balancer_check_idle(const mtl_balancer *balancer)
+{
+    return balancer->busy ? mtli_fail(balancer->context, MTL_ERROR_STATE,
+                                      "the balancer is in a step: a monitor or a decide function may not call this")
+                          : MTL_OK;
+}
+
 mtl_status mtli_balancer_prepare(mtl_balancer *balancer, int32_t tasks, int64_t tracked)
 {
     mtl_context *context = balancer->context;
+    if (balancer->busy) {
+        return mtli_balancer_check_idle(balancer);
+    }
     if (balancer->room.tasks == tasks && balancer->room.tracked_size == tracked) {
         return MTL_OK;
     }
@@ -234,7 +255,7 @@ mtl_status mtli_balancer_prepare(mtl_balancer *balancer, int32_t tasks, int64_t 
 
 void mtl_balancer_reset(mtl_balancer *balancer)
 {
-    if (balancer) {
+    if (balancer && !balancer->busy) {
         mtli_balancer_release_room(balancer->context, &balancer->room);
         balancer->result = (mtl_balance_result){0};
     }
@@ -263,9 +284,10 @@ double *mtli_balancer_memory_of(const mtl_balancer *balancer, int32_t index)
 
 int64_t mtl_balancer_read(const mtl_balancer *balancer, const char *name, double *values, int64_t capacity)
 {
-    for (int32_t i = 0; balancer && name && i < balancer->room.num_remembered; i++) {
+    bool begun = balancer && mtli_balancer_steps(balancer) > 0;
+    for (int32_t i = 0; begun && name && i < balancer->room.num_remembered; i++) {
         const mtli_remembered *array = &balancer->room.remembered[i];
-        if (strcmp(array->name, name) != 0) {
+        if (strcmp(array->is->name, name) != 0) {
             continue;
         }
         int64_t count = mtli_remembered_count(balancer, array);

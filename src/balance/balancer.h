@@ -9,19 +9,17 @@
 
 /** An array that is remembered: the method's, or one of those that every balancer has. */
 typedef struct mtli_remembered {
-    const char *name;
-    mtli_memory_shape shape;
-    double initial;
+    const mtli_balance_memory *is;
     double *values;
 } mtli_remembered;
 
 /** What every balancer remembers, before the method's own. */
 enum {
-    MTLI_REMEMBERS_STEPS,    /* steps so far */
-    MTLI_REMEMBERS_EPOCH,    /* steps of this epoch */
-    MTLI_REMEMBERS_WEIGHTS,  /* w_t of the last decision, after smoothing; infinite: none yet */
-    MTLI_REMEMBERS_OWN,      /* likewise, what belongs to the task alone */
-    MTLI_REMEMBERS_LOSS_SUM, /* of this epoch */
+    MTLI_REMEMBERS_STEPS,     /* steps so far */
+    MTLI_REMEMBERS_EPOCH,     /* steps of this epoch */
+    MTLI_REMEMBERS_WEIGHTS,   /* w_t of the last decision, after smoothing; infinite: none yet */
+    MTLI_REMEMBERS_OWN,       /* likewise, what belongs to the task alone */
+    MTLI_REMEMBERS_LOSS_MEAN, /* of this epoch */
     MTLI_REMEMBERS_LOSS_COUNT,
     MTLI_REMEMBERS_MEASURED,  /* [T, T] steps in which G_ij was known */
     MTLI_REMEMBERS_CONFLICTS, /* [T, T] those with G_ij < 0 */
@@ -56,6 +54,7 @@ struct mtl_balancer {
     uint64_t seed;
     uint64_t stream; /* of its random numbers */
     bool attached;   /* an objective has it */
+    bool busy;       /* in a step, which may have called the host: what is remembered must stay where it is */
     mtl_balance_monitor_fn monitor;
     void *monitor_user;
 
@@ -76,6 +75,12 @@ typedef struct mtli_balance_facts {
 /** Takes the memory for T tasks, and for P tracked values of each; again only when the balancer is fresh. */
 mtl_status mtli_balancer_prepare(mtl_balancer *balancer, int32_t tasks, int64_t tracked);
 
+/** The number of doubles that are remembered for T tasks; -1: more tasks than the method can have. */
+int64_t mtli_balancer_values(const mtl_balancer *balancer, int32_t tasks);
+
+/** MTL_ERROR_STATE inside of a step: a monitor or a custom rule has called. */
+mtl_status mtli_balancer_check_idle(const mtl_balancer *balancer);
+
 /** Takes memory for T tasks with unset values; what there was is forgotten. On failure nothing changes. */
 mtl_status mtli_balancer_make_room(mtl_balancer *balancer, int32_t tasks, int64_t tracked);
 
@@ -87,8 +92,8 @@ bool mtli_balancer_will_decide(const mtl_balancer *balancer);
 /** Whether the coming step wants G: for the decision or for the report. */
 bool mtli_balancer_wants_gram(const mtl_balancer *balancer);
 
-/** One step: weights and own [T], 0 for absent tasks; counts it and tells the monitor. After mtli_balancer_prepare(). `own` holds
- *  the weights of what belongs to each task alone, by the scope. */
+/** One step: weights and own [T], 0 for absent tasks; counts it and tells the monitor. After mtli_balancer_prepare().
+ *  `own` holds the weights of what belongs to each task alone, by the scope. */
 mtl_status mtli_balancer_weigh(mtl_balancer *balancer, const mtli_balance_facts *facts, double *weights, double *own);
 
 /** As mtli_balancer_weigh(), for a gradient that was made without weights: counts the step and tells the monitor. */
@@ -120,5 +125,8 @@ mtl_balancer *mtli_balancer_retain(mtl_balancer *balancer);
 /** Counts conflicts and calls the monitor. weights and own [T] may be NULL. */
 void mtli_balancer_report(mtl_balancer *balancer, const mtli_balance_facts *facts, const double *weights,
                           const double *own);
+
+/** The number of tasks in a saved state; 0: no step was done; -1: not a state. */
+int32_t mtli_balancer_state_tasks(const void *buffer, uint64_t size);
 
 #endif

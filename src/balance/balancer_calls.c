@@ -22,7 +22,7 @@ static mtl_status check_measure(const mtl_balancer *balancer, int32_t task, doub
         return mtli_fail(context, MTL_ERROR_UNSUPPORTED, "the balancer's method '%s' takes no measure",
                          balancer->rule->name);
     }
-    if (balancer->room.tasks == 0) {
+    if (mtli_balancer_steps(balancer) == 0) {
         return mtli_fail(context, MTL_ERROR_STATE, "no step was done yet, so the tasks are not known");
     }
     if (task < 0 || task >= balancer->room.tasks) {
@@ -63,11 +63,11 @@ static mtl_status check_decision(const mtl_balancer *balancer, int32_t count, co
     if (count < 1 || count > MOST) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "count = %d is not in [1, %d]", count, MOST);
     }
-    if (balancer->room.tasks > 0 && balancer->room.tasks != count) {
+    if (mtli_balancer_steps(balancer) > 0 && balancer->room.tasks != count) {
         return mtli_fail(context, MTL_ERROR_STATE, "count = %d, the balancer knows %d tasks", count,
                          balancer->room.tasks);
     }
-    if ((needs & MTL_BALANCE_NEEDS_GRAM) != 0 && !gram) {
+    if ((needs & MTL_BALANCE_NEEDS_GRAM) != 0 && !gram && mtli_balancer_will_decide(balancer)) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "gram is NULL, and '%s' needs it", balancer->rule->name);
     }
     return MTL_OK;
@@ -99,7 +99,10 @@ mtl_status mtl_balancer_decide(mtl_balancer *balancer, int32_t count, const doub
     mtli_enter(context);
     MTLI_REQUIRE(context, losses);
     MTLI_REQUIRE(context, weights);
-    mtl_status status = check_decision(balancer, count, gram);
+    mtl_status status = mtli_balancer_check_idle(balancer);
+    if (status == MTL_OK) {
+        status = check_decision(balancer, count, gram);
+    }
     if (status == MTL_OK) {
         status = check_result(context, result);
     }
@@ -110,9 +113,11 @@ mtl_status mtl_balancer_decide(mtl_balancer *balancer, int32_t count, const doub
         return status;
     }
     mtli_balance_facts facts = {.losses = losses, .gram = gram};
+    mtli_balancer_retain(balancer); /* the host's functions may destroy it */
     status = mtli_balancer_weigh(balancer, &facts, weights, balancer->room.own_weights);
     if (status == MTL_OK && result) {
         write_result(balancer, result);
     }
+    mtl_balancer_destroy(balancer);
     return status;
 }

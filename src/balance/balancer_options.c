@@ -248,9 +248,11 @@ static mtl_status check_arrays(const mtl_balancer *balancer, const mtl_balancer_
                          given->num_tasks, any ? 1 : 0, MOST_TASKS);
     }
     const mtli_balance_rule *rule = balancer->rule;
-    mtl_status status = check_array(balancer, "preference", given->preference, rule->has_preference, 0);
-    return status == MTL_OK ? check_array(balancer, "reference", given->reference, rule->has_reference, -HUGE_VAL)
-                            : status;
+    bool formula = balancer->options.form != MTL_BALANCE_FORM_LOGARITHM; /* of stch: there is neither a nor z in it */
+    mtl_status status = check_array(balancer, "preference", given->preference, rule->has_preference && formula, 0);
+    return status == MTL_OK
+               ? check_array(balancer, "reference", given->reference, rule->has_reference && formula, -HUGE_VAL)
+               : status;
 }
 
 static mtl_status copy_array(mtl_balancer *balancer, const double *from, const double **to)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a balancer remembers as bytes: a header, the arrays as little-endian doubles, tracked gradients as they are kept. */
+ * What a balancer remembers as bytes: a header, the arrays as little-endian doubles, tracked gradients as they
+ * are kept. */
 #include <math.h>
 #include <string.h>
 
@@ -159,6 +160,16 @@ static mtl_status read_state_header(const mtl_balancer *balancer, saved_state *s
     if (tasks > 65536 || get_bytes(from + 48, 4) != sizeof(mtli_real)) {
         return fail_state(balancer, "its sizes are wrong");
     }
+    if (balancer->options.num_tasks > 0 && tasks > 0 && tasks != (uint64_t)balancer->options.num_tasks) {
+        return fail_state(balancer, "options->num_tasks is another number of tasks");
+    }
+    if (tracked > 0 && (balancer->rule->needs & MTL_BALANCE_NEEDS_STATE) == 0) {
+        return fail_state(balancer, "its method tracks no gradients");
+    }
+    int64_t values = tasks > 0 ? mtli_balancer_values(balancer, (int32_t)tasks) : 0;
+    if (values < 0 || state->doubles != (uint64_t)values) { /* before there is memory for them */
+        return fail_state(balancer, "its arrays are those of other options");
+    }
     uint64_t rest = state->size - HEADER_BYTES;
     uint64_t doubles = state->doubles * sizeof(double);
     if (doubles > rest) {
@@ -173,10 +184,24 @@ static mtl_status read_state_header(const mtl_balancer *balancer, saved_state *s
     return MTL_OK;
 }
 
-/* Counters are whole numbers that a double holds exactly. */
-static bool is_counter(double value)
+static bool is_in_memory(const mtli_balance_memory *memory, double value)
 {
-    return value >= 0 && value <= 9007199254740992.0 && value == floor(value);
+    bool whole = !memory->counts || value == floor(value);
+    bool never = value == memory->initial && isinf(value); /* no weights yet */
+    return (isfinite(value) && value >= memory->least && value <= memory->most && whole) || never;
+}
+
+/* No pair was more often in conflict than it was measured. */
+static bool conflicts_are_shares(const mtl_balancer *balancer)
+{
+    const mtli_remembered *measured = &balancer->room.remembered[MTLI_REMEMBERS_MEASURED];
+    const mtli_remembered *conflicts = &balancer->room.remembered[MTLI_REMEMBERS_CONFLICTS];
+    for (int64_t i = 0; i < mtli_remembered_count(balancer, measured); i++) {
+        if (conflicts->values[i] > measured->values[i]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static mtl_status read_arrays(mtl_balancer *balancer, const saved_state *state)
@@ -187,12 +212,16 @@ static mtl_status read_arrays(mtl_balancer *balancer, const saved_state *state)
         int64_t count = mtli_remembered_count(balancer, array);
         for (int64_t i = 0; i < count; i++, from += sizeof(double)) {
             double value = get_double(from);
-            bool never = k == MTLI_REMEMBERS_WEIGHTS && isinf(value);
-            if ((!isfinite(value) && !never) || (array->shape == MTLI_SINGLE && !is_counter(value))) {
-                return fail_state(balancer, "a value is out of range");
+            if (!is_in_memory(array->is, value)) {
+                return mtli_fail(balancer->context, MTL_ERROR_FORMAT,
+                                 "buffer is not a state of this balancer: %s[%lld] = %g is out of range",
+                                 array->is->name, (long long)i, value);
             }
             array->values[i] = value;
         }
+    }
+    if (!conflicts_are_shares(balancer)) {
+        return fail_state(balancer, "more conflicts than pairs");
     }
     for (int64_t i = 0; i < state->tasks * state->tracked; i++, from += sizeof(mtli_real)) {
         balancer->room.tracked[i] = get_real(from);
@@ -209,9 +238,6 @@ static mtl_status read_into(mtl_balancer *balancer, const saved_state *state)
     mtli_balancer_room before = balancer->room;
     balancer->room = (mtli_balancer_room){0};
     mtl_status status = mtli_balancer_make_room(balancer, state->tasks, state->tracked);
-    if (status == MTL_OK && (uint64_t)count_doubles(balancer) != state->doubles) {
-        status = fail_state(balancer, "its arrays are those of other options");
-    }
     if (status == MTL_OK) {
         status = read_arrays(balancer, state);
     }
@@ -231,7 +257,10 @@ mtl_status mtl_balancer_load_state(mtl_balancer *balancer, const void *buffer, u
     mtli_enter(balancer->context);
     MTLI_REQUIRE(balancer->context, buffer);
     saved_state state = {.bytes = buffer, .size = size};
-    mtl_status status = read_state_header(balancer, &state);
+    mtl_status status = mtli_balancer_check_idle(balancer);
+    if (status == MTL_OK) {
+        status = read_state_header(balancer, &state);
+    }
     if (status == MTL_OK && state.tasks > 0) {
         status = read_into(balancer, &state);
     } else if (status == MTL_OK) {
@@ -242,4 +271,14 @@ mtl_status mtl_balancer_load_state(mtl_balancer *balancer, const void *buffer, u
         balancer->stream = get_bytes(state.bytes + 32, 8);
     }
     return status;
+}
+
+int32_t mtli_balancer_state_tasks(const void *buffer, uint64_t size)
+{
+    const unsigned char *bytes = buffer;
+    if (size < HEADER_BYTES || memcmp(bytes, magic, sizeof magic) != 0) {
+        return -1;
+    }
+    uint64_t tasks = get_bytes(bytes + 20, 4);
+    return tasks <= INT32_MAX ? (int32_t)tasks : -1;
 }

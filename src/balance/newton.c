@@ -346,7 +346,7 @@ mtli_balance_result mtli_balance_fair_gradient(int32_t tasks, const double *gram
 {
     mtli_work rest = mtli_work_begin(work);
     mtli_units units;
-    if (!(alpha > 0) || !isfinite(alpha)) {
+    if (!(alpha > 0) || !isfinite(alpha) || !isfinite(1 / alpha)) {
         return mtli_balance_nothing(tasks, weights, MTLI_BALANCE_DOMAIN);
     }
     if (!mtli_units_create(tasks, gram, &rest, &units)) {

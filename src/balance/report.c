@@ -48,8 +48,8 @@ static void measure(const mtl_balancer *balancer, const double *gram, int32_t co
             int32_t s = balancer->room.present[i];
             int32_t t = balancer->room.present[j];
             int64_t at = (int64_t)s * balancer->room.tasks + t;
-            double lengths = norms[s] * norms[t];
-            cosines[at] = s == t ? 1 : lengths > 0 ? fmax(-1, fmin(1, gram[at] / lengths)) : 0;
+            bool known = norms[s] > 0 && norms[t] > 0;
+            cosines[at] = s == t ? 1 : known ? fmax(-1, fmin(1, gram[at] / norms[s] / norms[t])) : 0;
         }
     }
 }
@@ -103,7 +103,9 @@ static void tell_monitor(mtl_balancer *balancer, const mtli_balance_facts *facts
         .cosines = pairs ? cosines : NULL,
         .conflict_rates = pairs ? shares : NULL,
     };
+    const char *function = balancer->context->function; /* the monitor may enter others */
     balancer->monitor(balancer->monitor_user, &report);
+    mtli_enter_function(balancer->context, function);
 }
 
 void mtli_balancer_report(mtl_balancer *balancer, const mtli_balance_facts *facts, const double *weights,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a balancing method is to the rest of the library: a row of a table. A method that decides weights from losses and
- * the Gram matrix is a function of a `mtli_decision`; the others tell the objective how they work. */
+ * What a balancing method is to the rest of the library: a row of a table. A method that decides weights from losses
+ * and the Gram matrix is a function of a `mtli_decision`; the others tell the objective how they work. */
 #ifndef MTLI_BALANCE_RULE_H
 #define MTLI_BALANCE_RULE_H
 
@@ -33,7 +33,7 @@ typedef struct mtli_balance_number {
 
 typedef enum mtli_memory_shape {
     MTLI_PER_TASK,
-    MTLI_PER_TASK_SHARES, /* that are shared out between the tasks of a step: the sum of those of absent tasks stays theirs */
+    MTLI_PER_TASK_SHARES, /* shared out between the tasks of a step: what the absent ones have stays theirs */
     MTLI_PER_PAIR,
     MTLI_SINGLE
 } mtli_memory_shape;
@@ -43,9 +43,14 @@ typedef struct mtli_balance_memory {
     const char *name; /* NULL: there are no more */
     mtli_memory_shape shape;
     double initial; /* of every value; NaN: 1/T */
+    double least;   /* what a saved state may hold */
+    double most;
+    bool counts; /* whole numbers that a double holds exactly */
 } mtli_balance_memory;
 
 enum { MTLI_MAX_MEMORIES = 6, MTLI_MAX_NUMBERS = 6 };
+
+#define MTLI_MOST_COUNTED 9007199254740992.0 /* 2^53: a double counts so far */
 
 /** One decision: the tasks that are present, and what is known about them. Arrays that the method remembers are in
  *  `memory` in the order of its table, those per task or pair for the present tasks only. */
@@ -90,7 +95,7 @@ typedef struct mtli_balance_rule {
 /** The row of a method, or NULL. */
 const mtli_balance_rule *mtli_balance_rule_find(int32_t method);
 
-/* The methods' functions; rules.c puts them into the table. ----------------------------------------------------------- */
+/* ---- the methods' functions; rules.c puts them into the table ---- */
 
 mtli_balance_result mtli_decide_equal(mtli_decision *decision);
 mtli_balance_result mtli_decide_fixed(mtli_decision *decision);

@@ -24,12 +24,24 @@
     { \
         NUMBER(field), .value = (default_value), .least = 0, .most = (high), .below = true \
     }
-#define REMEMBERS(array, shape_of_it, value) \
+#define WITHIN(field, default_value, low, high) \
     { \
-        .name = (array), .shape = MTLI_##shape_of_it, .initial = (value) \
+        NUMBER(field), .value = (default_value), .least = (low), .most = (high) \
     }
-#define ADAM_OF_SCALES REMEMBERS("m", PER_TASK, 0), REMEMBERS("v", PER_TASK, 0), REMEMBERS("updates", SINGLE, 0)
-#define FIRST_LOSSES REMEMBERS("first", PER_TASK, 0), REMEMBERS("first-count", PER_TASK, 0)
+#define REMEMBERS_IN(array, shape_of_it, value, low, high) \
+    { \
+        .name = (array), .shape = MTLI_##shape_of_it, .initial = (value), .least = (low), .most = (high) \
+    }
+#define REMEMBERS(array, shape_of_it, value) REMEMBERS_IN(array, shape_of_it, value, -HUGE_VAL, HUGE_VAL)
+#define COUNTS(array, shape_of_it) \
+    { \
+        .name = (array), .shape = MTLI_##shape_of_it, .most = MTLI_MOST_COUNTED, .counts = true \
+    }
+#define ADAM_OF_SCALES \
+    REMEMBERS("m", PER_TASK, 0), REMEMBERS_IN("v", PER_TASK, 0, 0, HUGE_VAL), COUNTS("updates", SINGLE)
+#define FIRST_LOSSES REMEMBERS("first", PER_TASK, 0), COUNTS("first-count", PER_TASK)
+/* on the simplex, or 0 to T, but for rounding */
+#define SHARES(array, value, high) REMEMBERS_IN(array, PER_TASK_SHARES, value, 0, high)
 
 #define NEEDS(what) MTL_BALANCE_NEEDS_##what
 #define FORMS(first, last) .first_form = MTL_BALANCE_FORM_##first, .last_form = MTL_BALANCE_FORM_##last
@@ -44,7 +56,7 @@ static const mtli_balance_rule balance_rules[] = {
         .memory = {REMEMBERS("s", PER_TASK, 0), ADAM_OF_SCALES},
         .numbers = {FROM(rate, .001, 0)}},
     [MTL_BALANCE_DWA] = {.name = "dwa", .needs = NEEDS(EPOCHS), .weighs_all = true, .decide = mtli_decide_dwa,
-        .memory = {REMEMBERS("newer", PER_TASK, 0), REMEMBERS("older", PER_TASK, 0), REMEMBERS("epochs", SINGLE, 0)},
+        .memory = {REMEMBERS("newer", PER_TASK, 0), REMEMBERS("older", PER_TASK, 0), COUNTS("epochs", SINGLE)},
         .numbers = {OVER(tau, 2, 0)}},
     [MTL_BALANCE_GEOMETRIC] = {.name = "gls", .mean = true, .weighs_all = true, .decide = mtli_decide_geometric},
     [MTL_BALANCE_SCALE_INVARIANT] = {.name = "si", .weighs_all = true, .decide = mtli_decide_scale_invariant},
@@ -68,7 +80,7 @@ static const mtli_balance_rule balance_rules[] = {
         .numbers = {FROM(lambda, 1, 0)}},
     [MTL_BALANCE_PRIORITIZATION] = {.name = "dtp", .needs = NEEDS(MEASURE), .weighs_all = true,
         .decide = mtli_decide_prioritization,
-        .memory = {REMEMBERS("success", PER_TASK, 0), REMEMBERS("measured", PER_TASK, 0)},
+        .memory = {REMEMBERS_IN("success", PER_TASK, 0, 0, 1), COUNTS("measured", PER_TASK)},
         .numbers = {FROM(gamma, 2, 0), SHARE(rate, .1)}},
     [MTL_BALANCE_GRADNORM] = {.name = "gradnorm", .needs = NEEDS(GRAM), .weighs_all = true,
         .decide = mtli_decide_gradnorm, .observe = mtli_observe_first_losses,
@@ -78,7 +90,7 @@ static const mtli_balance_rule balance_rules[] = {
         .decide = mtli_decide_mgda},
     [MTL_BALANCE_PCGRAD] = {.name = "pcgrad", .needs = NEEDS(GRAM), .decide = mtli_decide_pcgrad},
     [MTL_BALANCE_GRADVAC] = {.name = "gradvac", .needs = NEEDS(GRAM), .decide = mtli_decide_gradvac,
-        .memory = {REMEMBERS("rho", PER_PAIR, 0)},
+        .memory = {REMEMBERS_IN("rho", PER_PAIR, 0, -1.000001, 1.000001)},
         .numbers = {SHARE(beta, .5)}},
     [MTL_BALANCE_CAGRAD] = {.name = "cagrad", .needs = NEEDS(GRAM), .mean = true,
         FORMS(RESCALE_SQUARE, RESCALE_LINEAR), .decide = mtli_decide_cagrad,
@@ -91,7 +103,7 @@ static const mtli_balance_rule balance_rules[] = {
     [MTL_BALANCE_NASH] = {.name = "nash", .needs = NEEDS(GRAM), .weighs_all = true, .decide = mtli_decide_nash},
     [MTL_BALANCE_FAIRGRAD] = {.name = "fairgrad", .needs = NEEDS(GRAM), .weighs_all = true,
         .decide = mtli_decide_fairgrad,
-        .numbers = {OVER(alpha, 1, 0)}},
+        .numbers = {WITHIN(alpha, 1, 1e-3, 1e3)}}, /* towards the sum and the worst task; beyond: rounding */
     [MTL_BALANCE_ALIGNED] = {.name = "aligned", .needs = NEEDS(GRAM), FORMS(MINIMUM, RMSE), .has_preference = true,
         .decide = mtli_decide_aligned,
         .numbers = {UNDER(tolerance, 0, 1)}},
@@ -105,22 +117,22 @@ static const mtli_balance_rule balance_rules[] = {
     [MTL_BALANCE_KRUM] = {.name = "krum", .needs = NEEDS(GRAM), .mean = true, .decide = mtli_decide_krum},
     [MTL_BALANCE_SDMGRAD] = {.name = "sdmgrad", .needs = NEEDS(GRAM) | NEEDS(DRAWS), .way = MTLI_BALANCE_BY_DRAWS,
         .mean = true, .decide = mtli_decide_sdmgrad,
-        .memory = {REMEMBERS("lambda", PER_TASK_SHARES, NAN)},
+        .memory = {SHARES("lambda", NAN, 1.000001)},
         .numbers = {FROM(lambda, .3, 0), FROM(rate, 5, 0), UNDER(momentum, .5, 1)}},
     [MTL_BALANCE_MODO] = {.name = "modo", .needs = NEEDS(GRAM) | NEEDS(DRAWS), .way = MTLI_BALANCE_BY_DRAWS,
         .mean = true, .decide = mtli_decide_modo,
-        .memory = {REMEMBERS("lambda", PER_TASK_SHARES, NAN)},
+        .memory = {SHARES("lambda", NAN, 1.000001)},
         .numbers = {FROM(gamma, .001, 0), FROM(rho, .1, 0)}},
     [MTL_BALANCE_MOCO] = {.name = "moco", .needs = NEEDS(GRAM) | NEEDS(COORDINATES) | NEEDS(STATE),
         .way = MTLI_BALANCE_BY_COORDINATES, .mean = true, .decide = mtli_decide_moco,
-        .memory = {REMEMBERS("lambda", PER_TASK_SHARES, NAN)},
+        .memory = {SHARES("lambda", NAN, 1.000001)},
         .numbers = {FROM(beta, .5, 0), FROM(gamma, .1, 0), FROM(sigma, .5, 0), FROM(rho, 0, 0)}},
     [MTL_BALANCE_DB_MTL] = {.name = "db-mtl", .needs = NEEDS(COORDINATES) | NEEDS(STATE),
         .way = MTLI_BALANCE_BY_COORDINATES, .decide = mtli_decide_db_mtl,
         .numbers = {UNDER(beta, .9, 1), FROM(sigma, 0, 0)}},
     [MTL_BALANCE_EXCESS_MTL] = {.name = "excess-mtl", .needs = NEEDS(COORDINATES) | NEEDS(STATE),
         .way = MTLI_BALANCE_BY_COORDINATES, .weighs_all = true, .decide = mtli_decide_excess_mtl,
-        .memory = {REMEMBERS("w", PER_TASK_SHARES, 1), REMEMBERS("initial", PER_TASK, 0), REMEMBERS("begun", PER_TASK, 0)},
+        .memory = {SHARES("w", 1, 1e6), REMEMBERS_IN("initial", PER_TASK, 0, 0, HUGE_VAL), COUNTS("begun", PER_TASK)},
         .numbers = {FROM(eta, .01, 0)}},
     [MTL_BALANCE_TRIMMED_MEAN] = {.name = "trimmed-mean", .needs = NEEDS(COORDINATES),
         .way = MTLI_BALANCE_BY_COORDINATES, .mean = true},

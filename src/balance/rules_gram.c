@@ -5,15 +5,24 @@
 #include "balance/loss_rules.h"
 #include "balance/rule.h"
 
-/* Factors by which gradients are measured for the decision: MGDA's normalizations. A length or loss of 0 counts as 1. */
+/* Factors by which gradients are measured for the decision: MGDA's normalizations, both in the unit of the largest,
+ * which the minimum does not see. A length or loss of 0 counts as the largest. */
 static void mgda_factors(const mtli_decision *d, double *factors)
 {
     int32_t form = d->options->form;
+    bool by_length = form == MTL_BALANCE_FORM_UNIT || form == MTL_BALANCE_FORM_LOSS_UNIT;
+    bool by_loss = form == MTL_BALANCE_FORM_LOSS || form == MTL_BALANCE_FORM_LOSS_UNIT;
+    double longest = 0;
+    double largest = 0;
     for (int32_t i = 0; i < d->count; i++) {
-        double length = sqrt(d->gram[(int64_t)i * d->count + i]);
-        double by_length = form == MTL_BALANCE_FORM_UNIT || form == MTL_BALANCE_FORM_LOSS_UNIT ? length : 1;
-        double by_loss = form == MTL_BALANCE_FORM_LOSS || form == MTL_BALANCE_FORM_LOSS_UNIT ? d->losses[i] : 1;
-        factors[i] = 1 / ((by_length > 0 ? by_length : 1) * (by_loss > 0 ? by_loss : 1));
+        longest = fmax(longest, d->gram[(int64_t)i * d->count + i]);
+        largest = fmax(largest, d->losses[i]);
+    }
+    for (int32_t i = 0; i < d->count; i++) {
+        double square = d->gram[(int64_t)i * d->count + i];
+        double length = by_length && square > 0 ? sqrt(square) / sqrt(longest) : 1;
+        double loss = by_loss && d->losses[i] > 0 ? d->losses[i] / largest : 1;
+        factors[i] = 1 / length / loss;
     }
 }
 

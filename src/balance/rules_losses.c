@@ -144,9 +144,12 @@ void mtli_observe_first_losses(mtli_decision *d)
     double *first = d->memory[0];
     double *number = d->memory[1];
     for (int32_t i = 0; i < d->count; i++) {
+        if (d->warm && first[i] == 0) { /* a loss that was 0 says nothing about the later ones */
+            number[i] = 0;
+        }
         if (!d->warm || number[i] == 0) {
             number[i]++;
-            first[i] += (d->losses[i] - first[i]) / number[i];
+            first[i] += d->losses[i] / number[i] - first[i] / number[i]; /* which does not overflow */
         }
     }
 }
@@ -172,9 +175,11 @@ mtli_balance_result mtli_decide_excess_mtl(mtli_decision *d)
     return without_solver(status);
 }
 
+/* What is a task's own follows log L, as published. */
 mtli_balance_result mtli_decide_db_mtl(mtli_decision *d)
 {
     double *norms = d->scratch;
+    (void)mtli_loss_db_logarithm(d->count, d->losses, d->own); /* it could answer when the gradients were tracked */
     for (int32_t i = 0; i < d->count; i++) {
         norms[i] = sqrt(d->gram[(int64_t)i * d->count + i]);
     }

@@ -41,8 +41,8 @@ bool mtli_balancer_wants_gram(const mtl_balancer *balancer)
 typedef struct gathering {
     mtl_balancer *balancer;
     const mtli_balance_facts *facts;
-    double *next;                     /* of the scratch */
-    double factor[MTLI_MAX_MEMORIES]; /* by which shares were multiplied */
+    double *next;                      /* of the scratch */
+    double portion[MTLI_MAX_MEMORIES]; /* of the shares that the present tasks had, for 1; of other arrays 1 */
     double *losses;
     mtli_decision decision;
 } gathering;
@@ -77,19 +77,19 @@ static double *gather_matrix(gathering *g, const double *from)
 }
 
 /* The shares of the present tasks, as if there were no others. */
-static double *gather_shares(gathering *g, const mtli_remembered *array, double *factor)
+static double *gather_shares(gathering *g, const mtli_remembered *array, double *portion)
 {
     const mtli_decision *d = &g->decision;
     double *to = gather_vector(g, array->values);
-    double total = isnan(array->initial) ? 1 : array->initial * d->count;
+    double total = isnan(array->is->initial) ? 1 : array->is->initial * d->count;
     double sum = 0;
     for (int32_t i = 0; i < d->count; i++) {
         sum += to[i];
     }
-    *factor = sum > 0 ? total / sum : 0;
     for (int32_t i = 0; i < d->count; i++) {
-        to[i] = sum > 0 ? to[i] * *factor : total / d->count;
+        to[i] = sum > 0 ? total * (to[i] / sum) : total / d->count;
     }
+    *portion = sum / total;
     return to;
 }
 
@@ -99,13 +99,13 @@ static void gather_memory(gathering *g)
     for (int32_t k = MTLI_REMEMBERS_COMMON; k < balancer->room.num_remembered; k++) {
         const mtli_remembered *array = &balancer->room.remembered[k];
         int32_t own = k - MTLI_REMEMBERS_COMMON;
-        g->factor[own] = 1;
-        switch (array->shape) {
+        g->portion[own] = 1;
+        switch (array->is->shape) {
         case MTLI_PER_TASK:
             g->decision.memory[own] = gather_vector(g, array->values);
             break;
         case MTLI_PER_TASK_SHARES:
-            g->decision.memory[own] = gather_shares(g, array, &g->factor[own]);
+            g->decision.memory[own] = gather_shares(g, array, &g->portion[own]);
             break;
         case MTLI_PER_PAIR:
             g->decision.memory[own] = gather_matrix(g, array->values);
@@ -118,12 +118,12 @@ static void gather_memory(gathering *g)
     }
 }
 
-static void scatter_array(const gathering *g, const mtli_remembered *array, const double *from, double factor)
+static void scatter_array(const gathering *g, const mtli_remembered *array, const double *from, double portion)
 {
     const mtli_decision *d = &g->decision;
     for (int32_t i = 0; i < d->count; i++) {
-        if (array->shape != MTLI_PER_PAIR) {
-            array->values[d->tasks[i]] = from[i] / factor;
+        if (array->is->shape != MTLI_PER_PAIR) {
+            array->values[d->tasks[i]] = portion * from[i];
             continue;
         }
         for (int32_t j = 0; j < d->count; j++) {
@@ -139,22 +139,46 @@ static void scatter_memory(const gathering *g)
     for (int32_t k = MTLI_REMEMBERS_COMMON; k < balancer->room.num_remembered; k++) {
         const mtli_remembered *array = &balancer->room.remembered[k];
         int32_t own = k - MTLI_REMEMBERS_COMMON;
-        if (array->shape == MTLI_SINGLE) {
+        if (array->is->shape == MTLI_SINGLE) {
             array->values[0] = g->decision.memory[own][0];
-        } else if (g->factor[own] > 0) { /* 0: the present tasks have no share, and get none */
-            scatter_array(g, array, g->decision.memory[own], g->factor[own]);
+        } else {
+            scatter_array(g, array, g->decision.memory[own], g->portion[own]);
         }
     }
 }
 
+/* What a state could not hold must not be remembered: squares of gradients that overflow, for instance. */
+static bool memory_is_finite(const gathering *g)
+{
+    const mtl_balancer *balancer = g->balancer;
+    int64_t n = g->decision.count;
+    for (int32_t k = MTLI_REMEMBERS_COMMON; k < balancer->room.num_remembered; k++) {
+        mtli_memory_shape shape = balancer->room.remembered[k].is->shape;
+        int64_t count = shape == MTLI_SINGLE ? 1 : shape == MTLI_PER_PAIR ? n * n : n;
+        for (int64_t i = 0; i < count; i++) {
+            if (!isfinite(g->decision.memory[k - MTLI_REMEMBERS_COMMON][i])) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Without arrays over pairs there is no room for G, and nobody who looks at it. */
+static bool has_pairs(const mtl_balancer *balancer)
+{
+    return mtli_remembered_count(balancer, &balancer->room.remembered[MTLI_REMEMBERS_MEASURED]) > 0;
+}
+
 static mtl_status check_facts(const mtl_balancer *balancer, const mtli_balance_facts *facts, int32_t count)
 {
+    bool pairs = has_pairs(balancer);
     for (int32_t i = 0; i < count; i++) {
         int32_t t = balancer->room.present[i];
         if (!isfinite(facts->losses[t])) {
             return mtli_fail(balancer->context, MTL_ERROR_NUMERIC, "the loss of task %d is %g", t, facts->losses[t]);
         }
-        for (int32_t j = 0; j < count && facts->gram; j++) {
+        for (int32_t j = 0; j < count && facts->gram && pairs; j++) {
             double inner = facts->gram[(int64_t)t * balancer->room.tasks + balancer->room.present[j]];
             if (!isfinite(inner)) {
                 return mtli_fail(balancer->context, MTL_ERROR_NUMERIC,
@@ -185,7 +209,7 @@ static mtl_status gather(mtl_balancer *balancer, const mtli_balance_facts *facts
     d->tasks = balancer->room.present;
     d->losses = gather_vector(g, facts->losses);
     const double *gram = facts->cross ? facts->cross : facts->gram;
-    d->gram = gram ? gather_matrix(g, gram) : NULL;
+    d->gram = gram && has_pairs(balancer) ? gather_matrix(g, gram) : NULL;
     d->excess = facts->excess ? gather_vector(g, facts->excess) : NULL;
     d->preference = balancer->options.preference ? gather_vector(g, balancer->options.preference) : NULL;
     d->reference = balancer->options.reference ? gather_vector(g, balancer->options.reference) : NULL;
@@ -239,7 +263,7 @@ static mtl_status refuse_decision(const mtl_balancer *balancer, mtli_balance_sta
                      (long long)mtli_balancer_steps(balancer) + 1, why);
 }
 
-static void smooth_and_scale(const mtl_balancer *balancer, mtli_decision *d)
+static mtl_status smooth_and_scale(const mtl_balancer *balancer, mtli_decision *d)
 {
     const double *before = balancer->room.remembered[MTLI_REMEMBERS_WEIGHTS].values;
     double factor = reduction_factor(balancer, d->count);
@@ -250,7 +274,11 @@ static void smooth_and_scale(const mtl_balancer *balancer, mtli_decision *d)
         if (alpha > 0 && !isinf(last)) {
             d->weights[i] = alpha * last + (1 - alpha) * d->weights[i];
         }
+        if (!isfinite(d->weights[i])) {
+            return refuse_decision(balancer, MTLI_BALANCE_NOT_FINITE);
+        }
     }
+    return MTL_OK;
 }
 
 static mtl_status decide(mtl_balancer *balancer, mtli_decision *d)
@@ -271,11 +299,13 @@ static mtl_status decide(mtl_balancer *balancer, mtli_decision *d)
     if (result.status == MTLI_BALANCE_NOT_FINITE || result.status == MTLI_BALANCE_DOMAIN) {
         return refuse_decision(balancer, result.status);
     }
-    balancer->result.status = (int32_t)result.status;
-    balancer->result.iterations = result.iterations;
-    balancer->result.residual = result.residual;
-    smooth_and_scale(balancer, d);
-    return MTL_OK;
+    mtl_status status = smooth_and_scale(balancer, d);
+    if (status == MTL_OK) {
+        balancer->result.status = (int32_t)result.status;
+        balancer->result.iterations = result.iterations;
+        balancer->result.residual = result.residual;
+    }
+    return status;
 }
 
 /* The weights of the last decision; a task that it did not see counts as in the warm-up. */
@@ -309,8 +339,9 @@ static void count_losses(const gathering *g)
     const mtli_remembered *remembered = g->balancer->room.remembered;
     const mtli_decision *d = &g->decision;
     for (int32_t i = 0; i < d->count; i++) {
-        remembered[MTLI_REMEMBERS_LOSS_SUM].values[d->tasks[i]] += d->losses[i];
-        remembered[MTLI_REMEMBERS_LOSS_COUNT].values[d->tasks[i]]++;
+        double *mean = &remembered[MTLI_REMEMBERS_LOSS_MEAN].values[d->tasks[i]];
+        double number = ++remembered[MTLI_REMEMBERS_LOSS_COUNT].values[d->tasks[i]];
+        *mean += d->losses[i] / number - *mean / number; /* which does not overflow */
     }
 }
 
@@ -318,15 +349,15 @@ static void count_losses(const gathering *g)
 static void close_epoch(mtl_balancer *balancer)
 {
     const mtli_remembered *remembered = balancer->room.remembered;
-    double *sum = remembered[MTLI_REMEMBERS_LOSS_SUM].values;
+    double *mean = remembered[MTLI_REMEMBERS_LOSS_MEAN].values;
     double *count = remembered[MTLI_REMEMBERS_LOSS_COUNT].values;
     bool rates = (balancer->rule->needs & MTL_BALANCE_NEEDS_EPOCHS) != 0;
     for (int32_t t = 0; t < balancer->room.tasks; t++) {
         if (rates) {
             mtli_balancer_memory_of(balancer, 1)[t] = mtli_balancer_memory_of(balancer, 0)[t];
-            mtli_balancer_memory_of(balancer, 0)[t] = count[t] > 0 ? sum[t] / count[t] : 0;
+            mtli_balancer_memory_of(balancer, 0)[t] = mean[t];
         }
-        sum[t] = 0;
+        mean[t] = 0;
         count[t] = 0;
     }
     if (rates) {
@@ -337,7 +368,7 @@ static void close_epoch(mtl_balancer *balancer)
 
 void mtl_balancer_next_epoch(mtl_balancer *balancer)
 {
-    if (balancer && balancer->room.tasks > 0) {
+    if (balancer && balancer->room.tasks > 0 && !balancer->busy) {
         close_epoch(balancer);
     }
 }
@@ -364,6 +395,9 @@ static mtl_status decide_or_keep(gathering *g)
         status = decide(balancer, d);
     } else {
         keep_weights(balancer, d);
+    }
+    if (status == MTL_OK && !memory_is_finite(g)) {
+        status = refuse_decision(balancer, MTLI_BALANCE_NOT_FINITE);
     }
     if (status != MTL_OK) {
         return status;
@@ -399,32 +433,43 @@ static mtl_status weigh_present(gathering *g, double *weights, double *own)
     return MTL_OK;
 }
 
+/* `busy` while the host's functions may be called. */
 mtl_status mtli_balancer_weigh(mtl_balancer *balancer, const mtli_balance_facts *facts, double *weights, double *own)
 {
     gathering g;
-    mtl_status status = gather(balancer, facts, &g);
+    mtl_status status = mtli_balancer_check_idle(balancer);
     if (status == MTL_OK) {
-        status = weigh_present(&g, weights, own);
+        status = gather(balancer, facts, &g);
     }
     if (status != MTL_OK) {
         return status;
     }
-    count_step(balancer);
-    mtli_balancer_report(balancer, facts, weights, own);
-    return MTL_OK;
+    balancer->busy = true;
+    status = weigh_present(&g, weights, own);
+    if (status == MTL_OK) {
+        count_step(balancer);
+        mtli_balancer_report(balancer, facts, weights, own);
+    }
+    balancer->busy = false;
+    return status;
 }
 
 mtl_status mtli_balancer_pass(mtl_balancer *balancer, const mtli_balance_facts *facts)
 {
     gathering g;
-    mtl_status status = gather(balancer, facts, &g);
+    mtl_status status = mtli_balancer_check_idle(balancer);
+    if (status == MTL_OK) {
+        status = gather(balancer, facts, &g);
+    }
     if (status != MTL_OK) {
         return status;
     }
     balancer->result = (mtl_balance_result){sizeof balancer->result, MTL_BALANCE_OK, 0, 0};
+    balancer->busy = true;
     count_losses(&g);
     count_step(balancer);
     mtli_balancer_report(balancer, facts, NULL, NULL);
+    balancer->busy = false;
     return MTL_OK;
 }
 
@@ -442,10 +487,13 @@ mtl_status mtli_balancer_second_look(mtl_balancer *balancer, const mtli_balance_
     mtli_small_adam adam = {d->memory[1], d->memory[2], &updates};
     mtli_balance_status result = mtli_loss_famo_update(d->count, d->losses, after, d->reference, d->options->rate,
                                                        d->options->decay, adam, d->memory[0], room);
+    d->memory[3][0] = (double)updates;
+    if (result == MTLI_BALANCE_OK && !memory_is_finite(&g)) {
+        result = MTLI_BALANCE_NOT_FINITE;
+    }
     if (result != MTLI_BALANCE_OK) {
         return refuse_decision(balancer, result);
     }
-    d->memory[3][0] = (double)updates;
     scatter_memory(&g);
     return MTL_OK;
 }

@@ -197,8 +197,11 @@ mtl_status mtli_fail(mtl_context *context, mtl_status status, const char *format
 mtl_status mtli_fail_text(mtl_context *context, mtl_status status, const char *message)
 {
     if (context) {
+        size_t length = strlen(message);
+        length = length < sizeof context->message ? length : sizeof context->message - 1;
         context->status = status;
-        snprintf(context->message, sizeof context->message, "%s", message);
+        memmove(context->message, message, length); /* it may be this very message */
+        context->message[length] = '\0';
     }
     return status;
 }

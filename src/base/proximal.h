@@ -8,6 +8,8 @@
 
 #include <mtl/gradients.h>
 
+#include "base/state.h"
+
 /** A parameter that takes part. */
 typedef struct mtli_proximal_parameter {
     const mtl_tensor *tensor;
@@ -22,6 +24,8 @@ typedef struct mtli_proximal {
     /* Called when the update is done; `rate` is the learning rate that the parameters had in it. */
     mtl_status (*step)(void *self, double rate, const mtl_gradients *gradients);
     void (*release)(void *self); /* the optimizer's reference */
+    /* Shows what it remembers; all names begin with `prefix`. */
+    mtl_status (*visit)(void *self, const char *prefix, const mtli_state_visitor *visitor);
 } mtli_proximal;
 
 #endif

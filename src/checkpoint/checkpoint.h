@@ -9,7 +9,8 @@
  *   mtl.module.<name>.type       "encoder" or "head"
  *   mtl.module.<name>.<key>      what the module's description says
  *   mtl.vocabulary               the vocabulary as text
- *   mtl.vocabulary_fingerprint   16 hexadecimal digits */
+ *   mtl.vocabulary_fingerprint   16 hexadecimal digits
+ *   mtl.training                 "1", when there is state of training; its names follow in training.h */
 #ifndef MTLI_CHECKPOINT_CHECKPOINT_H
 #define MTLI_CHECKPOINT_CHECKPOINT_H
 
@@ -39,6 +40,12 @@ mtl_status mtli_checkpoint_vocabulary(const mtl_checkpoint *checkpoint, mtl_voca
 /** Compares the names, types and shapes of the model's parameters, from position `first`, with the file. */
 mtl_status mtli_checkpoint_check(const mtl_checkpoint *checkpoint, mtl_model *model, int64_t first,
                                  const mtl_load_options *options);
+
+/** Loading in two steps. The first checks, and reads into staging memory of *values numbers; the second cannot fail. The
+ *  memory is the caller's. */
+mtl_status mtli_checkpoint_stage(const mtl_checkpoint *checkpoint, mtl_model *model, const mtl_load_options *options,
+                                 mtli_real **staging, size_t *values);
+void mtli_checkpoint_commit(const mtl_checkpoint *checkpoint, mtl_model *model, const mtli_real *staging);
 
 /** As mtl_checkpoint_load(), within another public function; the options are whole. */
 mtl_status mtli_checkpoint_load(const mtl_checkpoint *checkpoint, mtl_model *model, const mtl_load_options *options);

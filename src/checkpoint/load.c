@@ -145,7 +145,8 @@ static void copy_parameters(const mtli_safetensors *file, mtl_model *model, cons
     }
 }
 
-mtl_status mtli_checkpoint_load(const mtl_checkpoint *checkpoint, mtl_model *model, const mtl_load_options *options)
+mtl_status mtli_checkpoint_stage(const mtl_checkpoint *checkpoint, mtl_model *model, const mtl_load_options *options,
+                                 mtli_real **staging, size_t *values)
 {
     mtl_context *context = checkpoint->context;
     const mtli_safetensors *file = checkpoint->file;
@@ -159,16 +160,35 @@ mtl_status mtli_checkpoint_load(const mtl_checkpoint *checkpoint, mtl_model *mod
     if (status != MTL_OK) {
         return status;
     }
-    size_t values = (size_t)mtl_model_num_values(model); /* they are in memory, so their bytes do not overflow */
-    mtli_real *staging = mtli_allocate_array(context, values, sizeof(mtli_real));
-    if (!staging) {
+    size_t count = (size_t)mtl_model_num_values(model); /* they are in memory, so their bytes do not overflow */
+    mtli_real *taken = mtli_allocate_array(context, count, sizeof(mtli_real));
+    if (!taken) {
         return context->status;
     }
-    status = read_parameters(file, model, !options->allow_nonfinite, staging);
-    if (status == MTL_OK) {
-        copy_parameters(file, model, staging);
+    status = read_parameters(file, model, !options->allow_nonfinite, taken);
+    if (status != MTL_OK) {
+        mtli_release(context, taken, count * sizeof(mtli_real));
+        return status;
     }
-    mtli_release(context, staging, values * sizeof(mtli_real));
+    *staging = taken;
+    *values = count;
+    return MTL_OK;
+}
+
+void mtli_checkpoint_commit(const mtl_checkpoint *checkpoint, mtl_model *model, const mtli_real *staging)
+{
+    copy_parameters(checkpoint->file, model, staging);
+}
+
+mtl_status mtli_checkpoint_load(const mtl_checkpoint *checkpoint, mtl_model *model, const mtl_load_options *options)
+{
+    mtli_real *staging = NULL;
+    size_t values = 0;
+    mtl_status status = mtli_checkpoint_stage(checkpoint, model, options, &staging, &values);
+    if (status == MTL_OK) {
+        mtli_checkpoint_commit(checkpoint, model, staging);
+        mtli_release(checkpoint->context, staging, values * sizeof(mtli_real));
+    }
     return status;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Saving a model: the description of its modules as metadata, its parameters as tensors. */
+ * Saving a model: the description of its modules as metadata, its parameters as tensors; and the state of its training
+ * beside them. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/checked.h"
 #include "base/number.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/training.h"
 #include "io/buffer.h"
 #include "nn/model.h"
 #include "tensor/tensor.h"
@@ -153,11 +155,15 @@ static mtl_status add_host_metadata(save_state *state, const mtl_save_options *o
 
 /* ---- the file ---- */
 
-static mtl_status gather_metadata(save_state *state, const mtl_model *model, const mtl_save_options *options)
+static mtl_status gather_metadata(save_state *state, const mtl_model *model, const mtl_save_options *options,
+                                  const mtli_training *training)
 {
     mtl_status status = add_pair(state, MTLI_KEY_FORMAT, MTLI_CHECKPOINT_FORMAT);
     if (status == MTL_OK) {
         status = add_modules(state, model);
+    }
+    for (size_t i = 0; training && i < training->num_pairs && status == MTL_OK; i++) {
+        status = add_pair(state, training->pairs[i].key, training->pairs[i].value);
     }
     if (status == MTL_OK) {
         status = add_host_metadata(state, options);
@@ -165,13 +171,9 @@ static mtl_status gather_metadata(save_state *state, const mtl_model *model, con
     return status == MTL_OK ? add_vocabulary(state, options->vocabulary) : status;
 }
 
-static mtl_status list_tensors(save_state *state, mtl_model *model, mtli_safetensors_tensor **out)
+static void list_parameters(mtl_model *model, mtli_safetensors_tensor *tensors)
 {
     size_t count = (size_t)mtl_model_num_parameters(model);
-    mtli_safetensors_tensor *tensors = mtli_arena_take_array(&state->arena, count, sizeof *tensors);
-    if (!tensors) {
-        return state->context->status;
-    }
     for (size_t i = 0; i < count; i++) {
         const mtl_tensor *tensor = mtl_model_parameter(model, (int64_t)i);
         tensors[i] = (mtli_safetensors_tensor){
@@ -182,8 +184,69 @@ static mtl_status list_tensors(save_state *state, mtl_model *model, mtli_safeten
             .data = tensor->data,
         };
     }
-    *out = tensors;
+}
+
+/* Numbers that do not lie in a row are put in one. */
+static mtl_status list_training_arrays(mtli_training *training, mtli_safetensors_tensor *tensors)
+{
+    for (size_t i = 0; i < training->num_arrays; i++) {
+        const mtli_state_array *array = &training->arrays[i].is;
+        void *gathered = NULL;
+        if (!array->data) {
+            gathered = mtli_arena_take(&training->arena, mtli_training_bytes(array));
+            if (!gathered) {
+                return training->context->status;
+            }
+            array->get(array->self, gathered);
+        }
+        tensors[i] = (mtli_safetensors_tensor){
+            .name = training->arrays[i].name,
+            .dtype = mtli_training_dtype(array),
+            .ndim = array->dims ? array->ndim : 1,
+            .dims = array->dims ? array->dims : &array->count,
+            .data = array->data ? array->data : gathered,
+        };
+    }
     return MTL_OK;
+}
+
+static mtl_status add_balancer(mtli_training *training, mtli_safetensors_tensor *tensor)
+{
+    mtl_context *context = training->context;
+    const char *function = context->function;
+    uint64_t size = mtl_balancer_state_size(training->balancer);
+    int64_t *dims = mtli_arena_take(&training->arena, sizeof *dims);
+    void *bytes = dims ? mtli_arena_take(&training->arena, (size_t)size) : NULL;
+    if (!bytes) {
+        return context->status;
+    }
+    mtl_status status = mtl_balancer_save_state(training->balancer, bytes, size);
+    context->function = function;
+    *dims = (int64_t)size;
+    *tensor = (mtli_safetensors_tensor){
+        .name = MTLI_TRAINING_BALANCER, .dtype = MTLI_SAFETENSORS_U8, .ndim = 1, .dims = dims, .data = bytes};
+    return status;
+}
+
+static mtl_status list_tensors(save_state *state, mtl_model *model, mtli_training *training,
+                               mtli_safetensors_tensor **out, size_t *count)
+{
+    size_t parameters = (size_t)mtl_model_num_parameters(model);
+    size_t arrays = training ? training->num_arrays : 0;
+    size_t blobs = training && training->balancer ? 1 : 0;
+    mtli_safetensors_tensor *tensors =
+        mtli_arena_take_array(&state->arena, parameters + arrays + blobs, sizeof *tensors);
+    if (!tensors) {
+        return state->context->status;
+    }
+    list_parameters(model, tensors);
+    mtl_status status = training ? list_training_arrays(training, tensors + parameters) : MTL_OK;
+    if (status == MTL_OK && blobs > 0) {
+        status = add_balancer(training, tensors + parameters + arrays);
+    }
+    *out = tensors;
+    *count = parameters + arrays + blobs;
+    return status;
 }
 
 static mtl_status write_checkpoint(const save_state *state, const char *path, const mtli_safetensors_tensor *tensors,
@@ -202,15 +265,42 @@ static mtl_status write_checkpoint(const save_state *state, const char *path, co
     return mtli_atomic_file_commit(file);
 }
 
-static mtl_status save_model(save_state *state, mtl_model *model, const char *path, const mtl_save_options *options)
+/* `training` may be NULL. */
+static mtl_status save_model(mtl_model *model, const char *path, const mtl_save_options *options,
+                             mtli_training *training)
 {
+    save_state state;
+    memset(&state, 0, sizeof state);
+    state.context = model->context;
+    mtli_arena_init(&state.arena, model->context);
     mtli_safetensors_tensor *tensors = NULL;
-    mtl_status status = gather_metadata(state, model, options);
+    size_t count = 0;
+    mtl_status status = gather_metadata(&state, model, options, training);
     if (status == MTL_OK) {
-        status = list_tensors(state, model, &tensors);
+        status = list_tensors(&state, model, training, &tensors, &count);
     }
-    size_t count = (size_t)mtl_model_num_parameters(model);
-    return status == MTL_OK ? write_checkpoint(state, path, tensors, count) : status;
+    if (status == MTL_OK) {
+        status = write_checkpoint(&state, path, tensors, count);
+    }
+    mtli_release(model->context, state.pairs, state.capacity * sizeof state.pairs[0]);
+    mtli_arena_destroy(&state.arena);
+    return status;
+}
+
+static mtl_status save_with_training(mtl_model *model, const char *path, const mtl_save_options *options)
+{
+    mtl_training_state known;
+    mtli_training training;
+    mtl_status status = mtli_training_import(model, "options->training", options->training, &known);
+    if (status != MTL_OK) {
+        return status;
+    }
+    status = mtli_training_list(model->context, &known, &training);
+    if (status == MTL_OK) {
+        status = save_model(model, path, options, &training);
+    }
+    mtli_training_release(&training);
+    return status;
 }
 
 mtl_status mtl_model_save(mtl_model *model, const char *path, const mtl_save_options *options)
@@ -222,16 +312,13 @@ mtl_status mtl_model_save(mtl_model *model, const char *path, const mtl_save_opt
     mtli_enter(context);
     MTLI_REQUIRE(context, path);
     mtl_save_options known = MTL_SAVE_OPTIONS_INIT;
-    mtl_status status = mtli_import_options(context, "options", &known, sizeof known, sizeof known, options);
+    mtl_status status =
+        mtli_import_options(context, "options", &known, sizeof known, offsetof(mtl_save_options, training), options);
+    if (status == MTL_OK && known.reserved0 != 0) {
+        status = mtli_fail(context, MTL_ERROR_UNSUPPORTED, "options->reserved0 = %zu is not 0", known.reserved0);
+    }
     if (status != MTL_OK) {
         return status;
     }
-    save_state state;
-    memset(&state, 0, sizeof state);
-    state.context = context;
-    mtli_arena_init(&state.arena, context);
-    status = save_model(&state, model, path, &known);
-    mtli_release(context, state.pairs, state.capacity * sizeof state.pairs[0]);
-    mtli_arena_destroy(&state.arena);
-    return status;
+    return known.training ? save_with_training(model, path, &known) : save_model(model, path, &known, NULL);
 }

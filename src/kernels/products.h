@@ -20,6 +20,8 @@ enum {
 }; /* every panel of a packed matrix is this wide or a divisor of it: any column that
                                         is a multiple begins one, at packed + column * k */
 
+enum { MTLI_PRODUCTS_PAIRS = 32, MTLI_PRODUCTS_PAIRS_SIZE = 4608 }; /* pairs_size(count <= 32) is at most so much */
+
 /* packed_size, pack_b and multiply are gemm_packed_size, gemm_pack_b and gemm_packed of kernels.h. */
 typedef struct mtli_products {
     int64_t (*packed_size)(int64_t k, int64_t n);
@@ -29,6 +31,11 @@ typedef struct mtli_products {
     void (*widen)(int64_t n, const mtli_narrow *x, double *y);
     void (*narrow)(int64_t n, const double *x, mtli_narrow *y);
     double (*dot)(int64_t n, const double *x, const double *y);
+    /* Inner products of all pairs of `count` vectors, x + t * n: pairs_add adds those of n values to partial sums, kept
+     * by lanes in pairs_size(count) doubles that begin as 0; pairs_read writes g[i * count + j] for i <= j. */
+    int64_t (*pairs_size)(int64_t count);
+    void (*pairs_add)(int64_t count, int64_t n, const double *x, double *partial);
+    void (*pairs_read)(int64_t count, const double *partial, double *g);
 } mtli_products;
 
 /* The table of a level (enum mtli_level), or of the best one below it that this build has. Never NULL. */

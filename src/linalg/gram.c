@@ -9,12 +9,14 @@
 #include "linalg/sheet.h"
 
 enum {
-    GRAM_BLOCK = 64,   /* vectors of a block */
-    GRAM_DEPTH = 32,   /* values at a time: a buffer of the largest block takes 16 KiB */
-    GRAM_FEW = 16,     /* up to here one block does, and ranges of values go to threads */
-    GRAM_RANGES = 8,   /* at most: their sums take 16 KiB of stack */
-    GRAM_RANGE = 4096, /* values of a range, at least */
-    GRAM_VALUES = 4096 /* doubles of a buffer that stays in the first-level cache */
+    GRAM_BLOCK = 64,                /* vectors of a block */
+    GRAM_DEPTH = 32,                /* values at a time: a buffer of the largest block takes 16 KiB */
+    GRAM_FEW = MTLI_PRODUCTS_PAIRS, /* up to here vectors, */
+    GRAM_FEW_VALUES = GRAM_FEW / 2, /* and up to here columns, are one block, and ranges of values go to threads */
+    GRAM_RANGES = 8,                /* at most */
+    GRAM_SUMS = 4096,               /* doubles of the sums of all ranges, on the stack */
+    GRAM_RANGE = 4096,              /* values of a range, at least */
+    GRAM_VALUES = 4096              /* doubles of a buffer that stays in the first-level cache */
 };
 
 typedef struct gram_job {
@@ -81,26 +83,19 @@ static void gram_of_pair(void *argument, int32_t index)
 
 /* ---- few vectors ---- */
 
-/* sums += for all pairs i <= j, by doubles of one vector after the other. */
-static void add_dots(const mtli_products *products, int64_t count, int64_t n, const double *x, double *sums)
-{
-    for (int64_t i = 0; i < count; i++) {
-        for (int64_t j = i; j < count; j++) {
-            sums[i * count + j] += products->dot(n, x + i * n, x + j * n);
-        }
-    }
-}
-
 static void dots_of_range(const gram_job *job, int64_t begin, int64_t end, double *sums)
 {
     _Alignas(MTLI_ALIGNMENT) double values[GRAM_VALUES]; /* a vector that crosses cache lines costs two loads */
-    int64_t depth = GRAM_VALUES / job->x->count;
-    memset(sums, 0, (size_t)(job->x->count * job->x->count) * sizeof sums[0]);
+    _Alignas(MTLI_ALIGNMENT) double partial[MTLI_PRODUCTS_PAIRS_SIZE];
+    int64_t count = job->x->count;
+    int64_t depth = GRAM_VALUES / count / 8 * 8;
+    memset(partial, 0, (size_t)job->products->pairs_size(count) * sizeof partial[0]);
     for (int64_t k = begin; k < end; k += depth) {
         int64_t n = k + depth < end ? depth : end - k;
-        mtli_sheet_load(job->products, job->x, 0, job->x->count, k, n, values);
-        add_dots(job->products, job->x->count, n, values, sums);
+        mtli_sheet_load(job->products, job->x, 0, count, k, n, values);
+        job->products->pairs_add(count, n, values, partial);
     }
+    job->products->pairs_read(count, partial, sums);
 }
 
 static void gram_of_range(void *argument, int32_t index)
@@ -119,10 +114,12 @@ static void gram_of_range(void *argument, int32_t index)
 
 static void gram_of_few(mtl_context *context, gram_job *job)
 {
-    double sums[GRAM_RANGES * GRAM_FEW * GRAM_FEW];
+    double sums[GRAM_SUMS];
     int64_t count = job->x->count;
+    int64_t most = GRAM_SUMS / (count * count);
     int64_t ranges = (job->x->n + GRAM_RANGE - 1) / GRAM_RANGE;
-    ranges = ranges > GRAM_RANGES ? GRAM_RANGES : ranges;
+    most = most > GRAM_RANGES ? GRAM_RANGES : most;
+    ranges = ranges > most ? most : ranges;
     job->range = (job->x->n + ranges - 1) / ranges;
     ranges = (job->x->n + job->range - 1) / job->range;
     job->block = GRAM_BLOCK;
@@ -156,7 +153,7 @@ static void gram_of_sheet(mtl_context *context, const mtli_sheet *x, double *g)
     }
     mtli_float_mode mode = mtli_float_mode_enter();
     gram_job job = {.products = mtli_products_of(context), .x = x, .g = g, .block = block_for(x->count)};
-    if (x->count <= GRAM_FEW) {
+    if (x->count <= (mtli_sheet_by_vectors(x) ? GRAM_FEW : GRAM_FEW_VALUES)) {
         gram_of_few(context, &job);
     } else {
         job.blocks = (x->count + job.block - 1) / job.block;

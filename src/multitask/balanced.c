@@ -67,12 +67,13 @@ mtl_status mtli_balanced_begin(mtl_objective *objective, mtl_tape *tape, mtl_ten
     mtli_task_gradients *room = objective->room;
     *pass = (mtli_balanced_pass){.objective = objective,
                                  .balancer = objective->balancer,
+                                 .function = objective->context->function,
                                  .room = room,
                                  .tape = tape,
                                  .losses = losses,
                                  .target = target};
     status = note_facts(pass);
-    for (int32_t i = 0; i < pass->count; i++) { /* absent tasks have no part in sweeps */
+    for (int32_t i = 0; i < pass->count && status == MTL_OK; i++) { /* absent tasks have no part in sweeps */
         room->roots[i] = losses[pass->present[i]];
         room->seeds[i] = objective->tasks[pass->present[i]].weight;
     }
@@ -83,6 +84,11 @@ mtl_status mtli_balanced_begin(mtl_objective *objective, mtl_tape *tape, mtl_ten
                                    .num_shared = room->num_shared,
                                    .shared = (const mtli_parameters *const *)room->shared};
     return status;
+}
+
+void mtli_balanced_swept(const mtli_balanced_pass *pass)
+{
+    mtli_enter_function(pass->room->context, pass->function);
 }
 
 void mtli_balanced_gather(const mtli_balanced_pass *pass, const double *from, double *to)
@@ -290,11 +296,10 @@ static mtl_status balance_representation(mtli_balanced_pass *pass)
     mtli_task_gradients *room = pass->room;
     mtli_task_arrivals arrivals;
     mtl_status status = mtli_task_sweep_outside(&pass->sweep, &arrivals);
-    if (status == MTL_OK && !pass->sweep.split) {
-        status = mtli_balanced_fail_not_split(pass);
-    }
     if (status == MTL_OK) {
-        status = measure_arrivals(pass, &arrivals, room->cross);
+        mtli_balanced_swept(pass);
+        status =
+            pass->sweep.split ? measure_arrivals(pass, &arrivals, room->cross) : mtli_balanced_fail_not_split(pass);
     }
     if (status == MTL_OK) {
         mtli_balanced_scatter(pass, room->cross, room->gram);
@@ -318,6 +323,9 @@ mtl_status mtli_balanced_keep(mtli_balanced_pass *pass, int32_t draw, int32_t at
     pass->sweep.targets = room->list + at;
     if (status == MTL_OK) {
         status = mtli_task_sweep(&pass->sweep);
+    }
+    if (status == MTL_OK) {
+        mtli_balanced_swept(pass);
     }
     pass->balancer->gradient_bytes = mtli_task_gradients_bytes(room);
     return status;
@@ -364,6 +372,7 @@ static mtl_status balance_discarded(mtli_balanced_pass *pass)
     if (pass->sweep.way == MTLI_TASKS_SWEEP_EACH) {
         return balance_kept(pass);
     }
+    mtli_balanced_swept(pass);
     mtli_balanced_scatter(pass, room->cross, room->gram);
     status = weigh(pass, room->gram, NULL);
     if (status != MTL_OK) {
@@ -399,21 +408,21 @@ mtl_status mtli_balanced_backward(mtl_objective *objective, mtl_tape *tape, mtl_
                                   mtl_gradients *target)
 {
     mtli_balanced_pass pass;
-    const char *function = objective->context->function;
     mtl_status status = mtli_balanced_begin(objective, tape, losses, target, &pass);
-    if (status == MTL_OK && pass.count == 0) {
+    if (status != MTL_OK) {
+        return status;
+    }
+    if (pass.count == 0) {
         mtl_gradients_clear(target);
+        memset(pass.room->weights, 0, (size_t)pass.room->tasks * sizeof pass.room->weights[0]);
         return MTL_OK;
     }
-    if (status == MTL_OK) {
-        bool coordinates = pass.balancer->rule->way == MTLI_BALANCE_BY_COORDINATES;
-        status = coordinates ? mtli_balanced_coordinates(&pass) : balance_weights(&pass);
-    }
+    bool coordinates = pass.balancer->rule->way == MTLI_BALANCE_BY_COORDINATES;
+    status = coordinates ? mtli_balanced_coordinates(&pass) : balance_weights(&pass);
     if (status != MTL_OK) {
         mtl_gradients_clear(target); /* half a gradient must not look like one */
+        return status;
     }
-    if (status == MTL_OK) {
-        mtli_enter_function(objective->context, function);
-    }
-    return status;
+    mtli_balanced_swept(&pass);
+    return MTL_OK;
 }

@@ -11,6 +11,7 @@
 typedef struct mtli_balanced_pass {
     mtl_objective *objective;
     mtl_balancer *balancer;
+    const char *function; /* that was entered: operations enter under their own names */
     mtli_task_gradients *room;
     mtl_tape *tape;
     mtl_tensor *const *losses; /* [T]; NULL: absent */
@@ -35,6 +36,9 @@ bool mtli_balanced_needs_step(const mtl_balancer *balancer);
 mtl_status mtli_balanced_step(mtl_objective *objective, mtl_optimizer *optimizer, mtl_evaluate_fn evaluate, void *user);
 
 /* ---- parts ---- */
+
+/** After a sweep, so that what fails next is said in the name of the public function. */
+void mtli_balanced_swept(const mtli_balanced_pass *pass);
 
 /** Keeps the task gradients of a draw, of λ_t L_t; the present tasks' sets are listed in room->list from `at` on. */
 mtl_status mtli_balanced_keep(mtli_balanced_pass *pass, int32_t draw, int32_t at);

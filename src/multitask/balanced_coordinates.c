@@ -391,11 +391,12 @@ static mtl_status drop_representation(mtli_balanced_pass *pass)
     mtli_task_gradients *room = pass->room;
     mtli_task_arrivals arrivals;
     mtl_status status = mtli_task_sweep_outside(&pass->sweep, &arrivals);
-    if (status == MTL_OK && !pass->sweep.split) {
-        status = mtli_balanced_fail_not_split(pass);
-    }
     if (status != MTL_OK) {
         return status;
+    }
+    mtli_balanced_swept(pass);
+    if (!pass->sweep.split) {
+        return mtli_balanced_fail_not_split(pass);
     }
     mtli_real **combined = mtli_arena_take_array(&pass->tape->sweep, (size_t)arrivals.count, sizeof combined[0]);
     int64_t first = mtli_balancer_steps(pass->balancer) << 32;
@@ -414,8 +415,12 @@ static mtl_status drop_representation(mtli_balanced_pass *pass)
     if (status == MTL_OK) {
         status = mtli_balanced_sweep_rest(pass, room->own);
     }
+    if (status != MTL_OK) {
+        return status;
+    }
+    mtli_balanced_swept(pass);
     mtli_balance_facts facts = {.losses = room->losses};
-    return status == MTL_OK ? mtli_balancer_pass(pass->balancer, &facts) : status;
+    return mtli_balancer_pass(pass->balancer, &facts);
 }
 
 /* ---- the pass ---- */
@@ -479,6 +484,7 @@ mtl_status mtli_balanced_coordinates(mtli_balanced_pass *pass)
         status = mtli_balanced_sweep_rest(pass, room->own);
     }
     if (status == MTL_OK && !weighs) {
+        mtli_balanced_swept(pass);
         mtli_balance_facts facts = {.losses = room->losses, .gram = room->gram};
         status = mtli_balancer_pass(pass->balancer, &facts);
     }

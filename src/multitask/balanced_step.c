@@ -54,15 +54,18 @@ static mtl_status weigh_draws(mtli_balanced_pass *pass, const double *first_loss
     return mtli_balancer_weigh(pass->balancer, &facts, room->weights, room->own);
 }
 
-/* A task that only the last draw has counts as much as an equal share. */
+/* A task that only the last draw has counts as much as an equal share; one that this draw lacks has no weight. */
 static void weigh_strangers(const mtli_balanced_pass *pass, const double *known)
 {
     mtli_task_gradients *room = pass->room;
-    for (int32_t i = 0; i < pass->count; i++) {
-        int32_t t = pass->present[i];
-        if (isnan(known[t])) {
-            room->weights[t] = 1 / (double)pass->count;
-            room->own[t] = 1;
+    const mtl_balancer_options *options = &pass->balancer->options;
+    double share = options->reduction == MTL_BALANCE_REDUCE_SUM ? 1 : 1 / (double)pass->count;
+    for (int32_t t = 0; t < room->tasks; t++) {
+        if (isnan(room->losses[t])) {
+            room->weights[t] = 0;
+        } else if (isnan(known[t])) {
+            room->weights[t] = share;
+            room->own[t] = options->scope == MTL_BALANCE_SCOPE_ALL ? share : 1;
         }
     }
 }
@@ -91,6 +94,7 @@ static mtl_status step_on_draws(mtl_objective *objective, mtl_evaluate_fn evalua
     if (status != MTL_OK) {
         return status;
     }
+    mtli_objective_note_losses(objective, objective->losses);
     weigh_strangers(&pass, pass.room->excess);
     mtl_gradients_clear(objective->gradients);
     return pass.count > 0 ? mtli_balanced_sweep(&pass, pass.room->weights, pass.room->own) : MTL_OK;
@@ -145,13 +149,13 @@ static mtl_status step_and_look(mtl_objective *objective, mtl_optimizer *optimiz
 
 /* ---- one whole step ---- */
 
+/* The losses of the training rows were noted. */
 static mtl_status finish_step(mtl_objective *objective, mtl_optimizer *optimizer)
 {
     mtli_enter_function(objective->context, "mtl_objective_step");
     double penalties = 0;
     mtl_status status = mtli_objective_add_penalties(objective, objective->gradients, &penalties);
     if (status == MTL_OK) {
-        mtli_objective_note_losses(objective, objective->losses);
         objective->value += penalties;
         status = mtl_optimizer_step(optimizer, objective->gradients);
     }

@@ -191,7 +191,7 @@ static void train_logits(const validation_step *step, const double *gradient)
     const mtl_balancer *balancer = step->balancer;
     const int32_t *both = step->room->members;
     int32_t n = step->num_both;
-    double *arrays = step->room->kept_gram; /* room for three [n] and more */
+    double *arrays = step->room->training; /* three [n] */
     for (int32_t k = 0; k < 3; k++) {
         gather_tasks(n, both, mtli_balancer_memory_of(balancer, k), arrays + (int64_t)k * n);
     }
@@ -224,10 +224,14 @@ static mtl_status validate_sum(validation_step *step)
     if (status != MTL_OK) {
         return status;
     }
+    mtli_balanced_swept(&pass);
     join_both(step, &pass);
+    if (step->num_both == 0) {
+        return MTL_OK;
+    }
     double *h = room->factors;
-    double *logits = room->part;
-    double *gradient = room->part + step->num_both;
+    double *logits = room->training + 3 * (int64_t)room->tasks; /* train_logits() takes what comes before */
+    double *gradient = logits + room->tasks;
     for (int32_t i = 0; i < step->num_both; i++) {
         h[i] = mtli_gradients_inner(room->draws[0].of_task[room->members[i]], pass.target);
     }
@@ -254,6 +258,9 @@ static mtl_status validate_each(validation_step *step)
     }
     join_both(step, &pass);
     int32_t n = step->num_both;
+    if (n == 0) {
+        return MTL_OK;
+    }
     for (int32_t s = 0; s < n; s++) {
         for (int32_t t = 0; t < n; t++) {
             room->cross[(int64_t)s * n + t] = mtli_gradients_inner(room->draws[1].of_task[room->members[s]],
@@ -329,7 +336,8 @@ static mtl_status descend_inside(validation_step *step, const double *z, double 
         if (status != MTL_OK) {
             return status;
         }
-        if (!(weighted_loss(step, z, room->losses) < weighted_loss(step, z, least))) {
+        bool same_tasks = pass.count == step->num_train;
+        if (!same_tasks || !(weighted_loss(step, z, room->losses) < weighted_loss(step, z, least))) {
             return MTL_OK;
         }
         memcpy(least, room->losses, (size_t)room->tasks * sizeof least[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Metrics of a classification task, from its confusion matrix. */
+ * Metrics of a classification task, from its confusion matrix; and of all tasks beside a baseline. */
 #include <mtl/metrics.h>
 
 #include <inttypes.h>
@@ -8,6 +8,7 @@
 
 #include <mtl/loss.h>
 
+#include "multitask/state.h"
 #include "tensor/tensor.h"
 
 enum { MAX_CLASSES = 4096 }; /* the matrix has the square of it, 128 MiB */
@@ -210,4 +211,112 @@ int64_t mtl_metrics_confusion(const mtl_metrics *metrics, int32_t label, int32_t
 double mtl_metrics_mean_loss(const mtl_metrics *metrics)
 {
     return metrics && metrics->loss_rows > 0 ? metrics->loss_sum / (double)metrics->loss_rows : (double)NAN;
+}
+
+static mtl_status check_measured(mtl_context *context, const double *measures, const double *baselines, int32_t t)
+{
+    if (!isfinite(measures[t])) {
+        return mtli_fail(context, MTL_ERROR_ARGUMENT, "measures[%d] = %g is not finite", t, measures[t]);
+    }
+    if (!isfinite(baselines[t]) || baselines[t] == 0) {
+        return mtli_fail(context, MTL_ERROR_ARGUMENT, "baselines[%d] = %g is 0 or not finite", t, baselines[t]);
+    }
+    return MTL_OK;
+}
+
+mtl_status mtl_delta_m(mtl_context *context, int32_t count, const double *measures, const double *baselines,
+                       const int32_t *lower_is_better, double *out)
+{
+    if (!context) {
+        return MTL_ERROR_ARGUMENT;
+    }
+    mtli_enter(context);
+    MTLI_REQUIRE(context, measures);
+    MTLI_REQUIRE(context, baselines);
+    MTLI_REQUIRE(context, out);
+    if (count < 1) {
+        return mtli_fail(context, MTL_ERROR_ARGUMENT, "count = %d is less than 1", count);
+    }
+    double sum = 0;
+    for (int32_t t = 0; t < count; t++) {
+        mtl_status status = check_measured(context, measures, baselines, t);
+        if (status != MTL_OK) {
+            return status;
+        }
+        double change = (measures[t] - baselines[t]) / fabs(baselines[t]);
+        sum += lower_is_better && lower_is_better[t] ? -change : change;
+    }
+    if (!isfinite(sum)) {
+        return mtli_fail(context, MTL_ERROR_NUMERIC, "the relative changes are beyond the range of a double");
+    }
+    *out = sum / (double)count;
+    return MTL_OK;
+}
+
+/* ---- for checkpoints ---- */
+
+mtl_context *mtli_metrics_context(const mtl_metrics *metrics)
+{
+    return metrics->context;
+}
+
+static void get_confusion(const void *self, void *values)
+{
+    const mtl_metrics *metrics = self;
+    memcpy(values, metrics->confusion, matrix_bytes(metrics->classes));
+}
+
+static void put_confusion(void *self, const void *values)
+{
+    mtl_metrics *metrics = self;
+    memcpy(metrics->confusion, values, matrix_bytes(metrics->classes));
+    metrics->rows = 0;
+    for (int64_t i = 0; i < (int64_t)metrics->classes * metrics->classes; i++) {
+        metrics->rows += metrics->confusion[i];
+    }
+}
+
+/* Sums of counts are doubled for F1. */
+static const char *counts_fault(const void *self, const void *values, int64_t count)
+{
+    const int64_t most = INT64_MAX / 4;
+    int64_t sum = 0;
+    (void)self;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t value = ((const int64_t *)values)[i];
+        if (value < 0 || value > most - sum) {
+            return "holds a number of rows that is negative or too large";
+        }
+        sum += value;
+    }
+    return NULL;
+}
+
+mtl_status mtli_metrics_visit(mtl_metrics *metrics, const mtli_state_visitor *visitor)
+{
+    const int64_t classes = metrics->classes;
+    const mtli_state_array arrays[] = {
+        {.name = {"confusion"},
+         .type = MTLI_STATE_INTEGER,
+         .count = classes * classes,
+         .self = metrics,
+         .get = get_confusion,
+         .put = put_confusion,
+         .fault = counts_fault},
+        {.name = {"loss_rows"},
+         .type = MTLI_STATE_INTEGER,
+         .count = 1,
+         .data = &metrics->loss_rows,
+         .fault = counts_fault},
+        {.name = {"loss_sum"},
+         .type = MTLI_STATE_DOUBLE,
+         .count = 1,
+         .data = &metrics->loss_sum,
+         .may_be_nonfinite = true},
+    };
+    mtl_status status = visitor->fixed.integer(visitor->fixed.user, "classes", classes);
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0] && status == MTL_OK; i++) {
+        status = visitor->array(visitor->fixed.user, &arrays[i]);
+    }
+    return status;
 }

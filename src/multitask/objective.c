@@ -39,6 +39,12 @@ mtl_status mtl_objective_create(mtl_model *model, const mtl_objective_options *o
     return MTL_OK;
 }
 
+static void forget_task_gradients(mtl_objective *objective)
+{
+    mtli_task_gradients_destroy(objective->room);
+    objective->room = NULL;
+}
+
 static void detach_balancer(mtl_objective *objective)
 {
     if (objective->balancer) {
@@ -62,7 +68,7 @@ void mtl_objective_destroy(mtl_objective *objective)
         mtli_penalty_detach(objective->penalties[i]);
     }
     detach_balancer(objective);
-    mtli_task_gradients_destroy(objective->room);
+    forget_task_gradients(objective);
     mtl_gradients_destroy(objective->gradients);
     mtl_tape_destroy(objective->tape);
     mtli_release(context, objective->saved, objective->saved_capacity * sizeof objective->saved[0]);
@@ -84,6 +90,10 @@ mtl_status mtl_objective_share_encoder(mtl_objective *objective, mtl_encoder *en
     mtl_context *context = objective->context;
     mtli_enter(context);
     MTLI_REQUIRE(context, encoder);
+    mtl_status status = mtli_objective_check_idle(objective);
+    if (status != MTL_OK) {
+        return status;
+    }
     if (!mtli_model_has_encoder(objective->model, encoder)) {
         return mtli_fail(context, MTL_ERROR_ARGUMENT, "encoder is not one of the model");
     }
@@ -93,11 +103,12 @@ mtl_status mtl_objective_share_encoder(mtl_objective *objective, mtl_encoder *en
         }
     }
     void *shared = objective->shared;
-    mtl_status status = mtli_reserve(context, &shared, &objective->shared_capacity, (size_t)objective->num_shared + 1,
-                                     sizeof objective->shared[0]);
+    status = mtli_reserve(context, &shared, &objective->shared_capacity, (size_t)objective->num_shared + 1,
+                          sizeof objective->shared[0]);
     objective->shared = shared;
     if (status == MTL_OK) {
         objective->shared[objective->num_shared++] = mtl_encoder_retain(encoder);
+        forget_task_gradients(objective); /* they are over what is shared */
     }
     return status;
 }
@@ -178,8 +189,7 @@ mtl_status mtl_objective_set_balancer(mtl_objective *objective, mtl_balancer *ba
         return status;
     }
     detach_balancer(objective);
-    mtli_task_gradients_destroy(objective->room); /* another method may want other sets */
-    objective->room = NULL;
+    forget_task_gradients(objective); /* another method may want other sets */
     if (balancer) {
         objective->balancer = mtli_balancer_retain(balancer);
         balancer->attached = true;

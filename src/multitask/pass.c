@@ -99,9 +99,10 @@ mtl_status mtli_objective_differentiate(mtl_objective *objective, mtl_tape *tape
     }
     const char *function = objective->context->function;
     if (objective->balancer) {
+        bool before = objective->balancing; /* inside a step it stays */
         objective->balancing = true;
         status = mtli_balanced_backward(objective, tape, losses, gradients);
-        objective->balancing = false;
+        objective->balancing = before;
     } else {
         status = sweep_weighted(objective, tape, losses, count, gradients);
     }
@@ -192,7 +193,10 @@ mtl_status mtl_objective_step(mtl_objective *objective, mtl_optimizer *optimizer
         return status;
     }
     if (objective->balancer && mtli_balanced_needs_step(objective->balancer)) {
-        return mtli_balanced_step(objective, optimizer, evaluate, user);
+        objective->balancing = true;
+        status = mtli_balanced_step(objective, optimizer, evaluate, user);
+        objective->balancing = false;
+        return status;
     }
     status = mtli_objective_evaluate(objective, evaluate, user, 0);
     if (status == MTL_OK) {

@@ -2,6 +2,7 @@
  * The task gradients of an objective: their memory, inner products and weighted sums. */
 #include "multitask/task_gradients.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "autograd/gradient_rows.h"
@@ -45,7 +46,7 @@ static mtl_status list_blocks(mtli_task_gradients *room, const mtl_model *model,
 static size_t count_numbers(int32_t tasks)
 {
     size_t t = (size_t)tasks;
-    return 4 * t * t + (8 + MTLI_MAX_DRAWS) * t + (t + 1) * (t + 1);
+    return 4 * t * t + (13 + MTLI_MAX_DRAWS) * t + (t + 1) * (t + 1);
 }
 
 static mtl_status take_numbers_of(mtli_task_gradients *room)
@@ -66,7 +67,11 @@ static mtl_status take_numbers_of(mtli_task_gradients *room)
     room->seeds = room->own + t;
     room->factors = room->seeds + t;
     room->kept_weights = room->factors + MTLI_MAX_DRAWS * t;
-    room->forum = room->kept_weights + 3 * t;
+    room->training = room->kept_weights + 3 * t;
+    room->forum = room->training + 5 * t;
+    for (size_t i = 0; i < t; i++) {
+        room->weights[i] = (double)NAN;
+    }
     return MTL_OK;
 }
 
@@ -269,16 +274,6 @@ void mtli_task_gradients_gram(mtli_task_gradients *room, int32_t count, mtl_grad
             if (add_dense_products(room, count, sets, b, i, out) < count) {
                 add_row_products(count, sets, b, i, out);
             }
-        }
-    }
-}
-
-void mtli_task_gradients_cross(int32_t rows, mtl_gradients *const *left, int32_t columns, mtl_gradients *const *right,
-                               double *out)
-{
-    for (int32_t i = 0; i < rows; i++) {
-        for (int32_t j = 0; j < columns; j++) {
-            out[(int64_t)i * columns + j] = mtli_gradients_inner(left[i], right[j]);
         }
     }
 }

@@ -31,11 +31,12 @@ typedef struct mtli_task_gradients {
     double *kept_gram;                   /* likewise */
     double *losses;                      /* [tasks] λ L; NaN: absent */
     double *excess;                      /* [tasks] */
-    double *weights;                     /* [tasks] */
+    double *weights;                     /* [tasks] of the last pass; NaN: none was done */
     double *own;                         /* [tasks] */
     double *seeds;                       /* [tasks] */
     double *factors;                     /* [tasks * MTLI_MAX_DRAWS] */
     double *kept_weights;                /* [tasks * 3] */
+    double *training;                    /* [tasks * 5], of weights that are trained */
     double *forum;                       /* [tasks + 1, tasks + 1] */
     void *bilevel;                       /* mtli_bilevel_work(tasks) */
     mtl_gradients **list;                /* [tasks * MTLI_MAX_DRAWS] */
@@ -64,10 +65,6 @@ mtl_status mtli_task_gradients_keep(mtli_task_gradients *room, int32_t draw);
 
 /** out [count, count] = inner products over what is shared of all pairs of count <= tasks sets, in double. */
 void mtli_task_gradients_gram(mtli_task_gradients *room, int32_t count, mtl_gradients *const *sets, double *out);
-
-/** out [rows, columns] = inner products over all blocks of sets from two lists. */
-void mtli_task_gradients_cross(int32_t rows, mtl_gradients *const *left, int32_t columns, mtl_gradients *const *right,
-                               double *out);
 
 /** run(argument, job, begin, end) over n values in parts that depend on n only, fewer than MTLI_MAX_JOBS, on all
  *  threads. */

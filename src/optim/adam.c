@@ -38,8 +38,21 @@ static void adam_update(const mtli_step *step, int64_t n, mtli_real *w, const mt
     mtli_adam_update(&step->constants.adam, n, w, g, slots[0], slots[1]);
 }
 
-static const mtli_rule adam = {"adam", adam_prepare, adam_update};
-static const mtli_rule adamw = {"adamw", adamw_prepare, adam_update};
+static mtl_status adam_describe(const mtl_optimizer *optimizer, const mtli_visitor *visitor)
+{
+    const mtl_adam_options *options = &optimizer->as.adam;
+    mtl_status status = visitor->real(visitor->user, "beta1", options->beta1);
+    if (status == MTL_OK) {
+        status = visitor->real(visitor->user, "beta2", options->beta2);
+    }
+    return status == MTL_OK ? visitor->real(visitor->user, "epsilon", options->epsilon) : status;
+}
+
+#define MOMENTS .slot_names = {"first_moment", "second_moment"}, .slot_is_square = {false, true}
+static const mtli_rule adam = {
+    .name = "adam", .prepare = adam_prepare, .update = adam_update, .describe = adam_describe, MOMENTS};
+static const mtli_rule adamw = {
+    .name = "adamw", .prepare = adamw_prepare, .update = adam_update, .describe = adam_describe, MOMENTS};
 
 static mtl_status check_adam(mtl_context *context, const mtl_adam_options *options)
 {

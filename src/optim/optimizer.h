@@ -6,6 +6,7 @@
 #include <mtl/optimizer.h>
 
 #include "base/proximal.h"
+#include "base/state.h"
 #include "kernels/update.h"
 #include "nn/model.h"
 
@@ -37,6 +38,9 @@ typedef struct mtli_rule {
     const char *name;
     void (*prepare)(const mtl_optimizer *optimizer, mtli_step *step);
     void (*update)(const mtli_step *step, int64_t n, mtli_real *w, const mtli_real *g, mtli_real *const *slots);
+    const char *slot_names[MTLI_MAX_SLOTS];
+    bool slot_is_square[MTLI_MAX_SLOTS];                                                 /* never negative */
+    mtl_status (*describe)(const mtl_optimizer *optimizer, const mtli_visitor *visitor); /* its own options */
 } mtli_rule;
 
 /** What all rules have in common among their options. */
@@ -91,6 +95,10 @@ void mtli_proximals_release(mtl_optimizer *optimizer);
 
 /** The factor of the learning rate at a step (from 0). */
 double mtli_schedule_factor(const mtl_schedule_options *schedule, int64_t step);
+
+/** Shows everything that steps depend on. What is set at creation must be the same when it is taken up again; what setters
+ *  change (learning rate, groups, schedule) is state, like the steps and the rule's slots. */
+mtl_status mtli_optimizer_visit(mtl_optimizer *optimizer, const mtli_state_visitor *visitor);
 
 /** Checks for the option structs. */
 mtl_status mtli_check_common(mtl_context *context, const mtli_common_options *common);

@@ -18,7 +18,20 @@ static void sgd_update(const mtli_step *step, int64_t n, mtli_real *w, const mtl
     mtli_sgd_update(&step->constants.sgd, n, w, g, slots[0]);
 }
 
-static const mtli_rule sgd = {"sgd", sgd_prepare, sgd_update};
+static mtl_status sgd_describe(const mtl_optimizer *optimizer, const mtli_visitor *visitor)
+{
+    const mtl_sgd_options *options = &optimizer->as.sgd;
+    mtl_status status = visitor->real(visitor->user, "momentum", options->momentum);
+    return status == MTL_OK ? visitor->integer(visitor->user, "nesterov", options->nesterov != 0) : status;
+}
+
+static const mtli_rule sgd = {
+    .name = "sgd",
+    .prepare = sgd_prepare,
+    .update = sgd_update,
+    .slot_names = {"momentum"},
+    .describe = sgd_describe,
+};
 
 mtl_status mtl_optimizer_create_sgd(mtl_model *model, const mtl_sgd_options *options, mtl_optimizer **out)
 {

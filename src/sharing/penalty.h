@@ -6,6 +6,7 @@
 #include <mtl/sharing.h>
 
 #include "autograd/gradients.h"
+#include "base/state.h"
 #include "nn/model.h"
 #include "sharing/term.h"
 
@@ -119,6 +120,9 @@ mtl_status mtli_penalty_split_step(mtl_penalty *penalty, double rate);
 
 /** coefficient * Ω of one that is not split. */
 mtl_status mtli_penalty_own_value(mtl_penalty *penalty, double *value);
+
+/** Shows the coefficient and, of a split penalty, the shares; names begin with `prefix`, at most 24 bytes. */
+mtl_status mtli_penalty_visit(mtl_penalty *penalty, const char *prefix, const mtli_state_visitor *visitor);
 
 /** The error of a term that returned false for a stack. */
 mtl_status mtli_penalty_fail(const mtl_penalty *penalty, int64_t index);

@@ -226,6 +226,11 @@ static void proximal_release(void *self)
     mtli_penalty_detach(self);
 }
 
+static mtl_status proximal_visit(void *self, const char *prefix, const mtli_state_visitor *visitor)
+{
+    return mtli_penalty_visit(self, prefix, visitor);
+}
+
 static mtl_status check_has_proximal(const mtl_penalty *penalty)
 {
     const mtli_term *term = &penalty->term;
@@ -253,7 +258,8 @@ mtl_status mtl_optimizer_add_proximal(mtl_optimizer *optimizer, mtl_penalty *pen
         status = check_has_proximal(penalty);
     }
     if (status == MTL_OK) {
-        const mtli_proximal proximal = {penalty, proximal_parameter, proximal_take_step, proximal_release};
+        const mtli_proximal proximal = {penalty, proximal_parameter, proximal_take_step, proximal_release,
+                                        proximal_visit};
         status = mtli_optimizer_add_proximal(optimizer, &proximal);
     }
     if (status == MTL_OK) {

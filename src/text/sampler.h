@@ -4,6 +4,7 @@
 #ifndef MTLI_TEXT_SAMPLER_H
 #define MTLI_TEXT_SAMPLER_H
 
+#include "base/state.h"
 #include "tensor/tensor.h"
 #include "text/dataset.h"
 #include "text/vocabulary.h"
@@ -122,6 +123,10 @@ mtl_status mtli_plan_epoch(mtl_sampler *sampler, int64_t epoch);
 const uint32_t *mtli_plan_batch(const mtl_sampler *sampler, int64_t batch, int64_t *count);
 
 void mtli_plan_release(mtl_sampler *sampler);
+
+/** Shows where it stands. What the order depends on must be the same when it is taken up again: options, the number of rows
+ *  and tokens, the vocabulary. */
+mtl_status mtli_sampler_visit(mtl_sampler *sampler, const mtli_state_visitor *visitor);
 
 mtl_status mtli_batch_init(mtl_batch *batch, mtl_sampler *sampler);
 void mtli_batch_release(mtl_batch *batch);

@@ -30,7 +30,8 @@ _Static_assert(IS_64 || IS_32_ALIGNED_4 || IS_32_ALIGNED_8, "a machine whose siz
                    "sizeof(" #type ")"); \
     _Static_assert(offsetof(type, last) + sizeof(((type *)0)->last) == sizeof(type), "padding behind " #type "." #last);
 
-PIN(mtl_save_options, num_metadata, 40, 24, 24)
+PIN(mtl_save_options, reserved0, 56, 32, 32)
+PIN(mtl_training_state, reserved0, 80, 52, 56)
 PIN(mtl_load_options, reserved0, 32, 24, 24)
 PIN(mtl_allocator, release, 32, 16, 16)
 PIN(mtl_context_options, debug_handles, 80, 56, 56)
@@ -78,6 +79,7 @@ PIN(mtl_balance_report, conflict_rates, 96, 68, 72)
 int main(void)
 {
     OPTIONS(mtl_save_options, MTL_SAVE_OPTIONS_INIT);
+    OPTIONS(mtl_training_state, MTL_TRAINING_STATE_INIT);
     OPTIONS(mtl_load_options, MTL_LOAD_OPTIONS_INIT);
     OPTIONS(mtl_allocator, MTL_ALLOCATOR_INIT);
     OPTIONS(mtl_context_options, MTL_CONTEXT_OPTIONS_INIT);

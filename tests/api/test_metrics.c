@@ -201,6 +201,49 @@ static void null_and_out_of_range_are_harmless(void **state)
     close_fixture(&f);
 }
 
+static double delta(mtl_context *context, int32_t count, const double *measures, const double *baselines,
+                    const int32_t *lower_is_better)
+{
+    double value = (double)NAN;
+    assert_ok(context, mtl_delta_m(context, count, measures, baselines, lower_is_better, &value));
+    return value;
+}
+
+/* Doubles by hand: each of few operations is rounded to 2^-53 of its result, at most 2 here: 1e-15 covers them. */
+static void change_against_a_baseline(void **state)
+{
+    (void)state;
+    mtl_context *context = test_context();
+    const double measures[] = {0.88, 20.0, 3.0, -1.0}, baselines[] = {0.80, 25.0, 2.0, -2.0};
+    const int32_t lower[] = {0, 1, 7, 0};
+    assert_near(delta(context, 1, measures, baselines, lower), 0.1, 1e-15);      /* higher is better, and is higher */
+    assert_near(delta(context, 2, measures, baselines, lower), 0.15, 1e-15);     /* (0.1 + 0.2) / 2 */
+    assert_near(delta(context, 3, measures, baselines, lower), -0.2 / 3, 1e-15); /* (0.1 + 0.2 - 0.5) / 3 */
+    assert_near(delta(context, 4, measures, baselines, lower), 0.3 / 4, 1e-15);  /* -1 is half of -2 better */
+    assert_near(delta(context, 3, measures, baselines, NULL), 0.4 / 3, 1e-15);   /* (0.1 - 0.2 + 0.5) / 3 */
+    assert_true(delta(context, 4, baselines, baselines, lower) == 0);
+    mtl_context_release(context);
+}
+
+static void change_refuses_what_has_no_meaning(void **state)
+{
+    (void)state;
+    mtl_context *context = test_context();
+    const double good[] = {1, 2}, zero[] = {1, 0}, nan[] = {1, (double)NAN}, huge[] = {1, 1e308}, tiny[] = {1, -1e-308};
+    double out = 7;
+    assert_fails(context, mtl_delta_m(context, 0, good, good, NULL, &out), MTL_ERROR_ARGUMENT, "count = 0");
+    assert_fails(context, mtl_delta_m(context, 2, NULL, good, NULL, &out), MTL_ERROR_ARGUMENT, "measures");
+    assert_fails(context, mtl_delta_m(context, 2, good, NULL, NULL, &out), MTL_ERROR_ARGUMENT, "baselines");
+    assert_fails(context, mtl_delta_m(context, 2, good, good, NULL, NULL), MTL_ERROR_ARGUMENT, "out");
+    assert_fails(context, mtl_delta_m(context, 2, good, zero, NULL, &out), MTL_ERROR_ARGUMENT, "baselines[1] = 0");
+    assert_fails(context, mtl_delta_m(context, 2, good, nan, NULL, &out), MTL_ERROR_ARGUMENT, "baselines[1] = nan");
+    assert_fails(context, mtl_delta_m(context, 2, nan, good, NULL, &out), MTL_ERROR_ARGUMENT, "measures[1] = nan");
+    assert_fails(context, mtl_delta_m(context, 2, huge, tiny, NULL, &out), MTL_ERROR_NUMERIC, "range");
+    assert_int_equal(mtl_delta_m(NULL, 2, good, good, NULL, &out), MTL_ERROR_ARGUMENT);
+    assert_true(out == 7);
+    mtl_context_release(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +254,8 @@ int main(void)
         cmocka_unit_test(bad_rows_add_nothing),
         cmocka_unit_test(wrong_tensors_are_refused),
         cmocka_unit_test(null_and_out_of_range_are_harmless),
+        cmocka_unit_test(change_against_a_baseline),
+        cmocka_unit_test(change_refuses_what_has_no_meaning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,7 @@ static void constructors_without_a_context(void **state)
     ARGUMENT(mtl_head_create_factorized(NULL, 1, NULL, (mtl_head **)&out));
     ARGUMENT(mtl_penalty_create(NULL, NULL, 2, NULL, (mtl_penalty **)&out));
     ARGUMENT(mtl_penalty_create_split(NULL, NULL, (mtl_penalty **)&out));
+    ARGUMENT(mtl_balancer_create(NULL, NULL, (mtl_balancer **)&out));
     assert_null(out);
 }
 
@@ -134,7 +135,15 @@ static void methods_without_an_object(void **state)
     ARGUMENT(mtl_checkpoint_vocabulary(NULL, NULL));
     ARGUMENT(mtl_checkpoint_load(NULL, NULL, NULL));
     ARGUMENT(mtl_checkpoint_restore(NULL, NULL));
+    ARGUMENT(mtl_checkpoint_resume(NULL, NULL, NULL, NULL));
     ARGUMENT(mtl_op_call_set_shape(NULL, 0, NULL));
+    ARGUMENT(mtl_balancer_set_measure(NULL, 0, 0));
+    ARGUMENT(mtl_balancer_decide(NULL, 1, &value, &value, &value, NULL));
+    ARGUMENT(mtl_balancer_set_monitor(NULL, NULL, NULL));
+    ARGUMENT(mtl_balancer_save_state(NULL, &value, 0));
+    ARGUMENT(mtl_balancer_load_state(NULL, &value, 0));
+    ARGUMENT(mtl_objective_set_balancer(NULL, NULL));
+    ARGUMENT(mtl_delta_m(NULL, 1, &value, &value, NULL, &value));
 }
 
 static void accessors_give_the_documented_values(void **state)
@@ -219,6 +228,11 @@ static void accessors_give_the_documented_values(void **state)
     assert_null(mtl_op_call_output_data(NULL));
     assert_null(mtl_op_call_output_gradient(NULL));
     assert_null(mtl_op_call_input_gradient(NULL, 0));
+    assert_int_equal(mtl_balance_method_find(NULL), -1);
+    assert_int_equal(mtl_balancer_memory(NULL), 0);
+    assert_int_equal(mtl_balancer_state_size(NULL), 0);
+    assert_int_equal(mtl_balancer_read(NULL, "weights", NULL, 0), -1);
+    assert_near(mtl_objective_balance_weight(NULL, 0), 0, 0);
 }
 
 static void ends_and_references_take_null(void **state)
@@ -245,6 +259,9 @@ static void ends_and_references_take_null(void **state)
     mtl_objective_destroy(NULL);
     mtl_optimizer_destroy(NULL);
     mtl_penalty_destroy(NULL);
+    mtl_balancer_destroy(NULL);
+    mtl_balancer_reset(NULL);
+    mtl_balancer_next_epoch(NULL);
     mtl_metrics_destroy(NULL);
     mtl_metrics_clear(NULL);
     mtl_tokenizer_release(NULL);
@@ -479,6 +496,35 @@ static void penalties_name_what_is_null(void **state)
     close_fixture(&f);
 }
 
+static void balancers_and_delta_name_what_is_null(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    double value = 1;
+    mtl_balancer *balancer = NULL;
+    mtl_balancer_options options = MTL_BALANCER_OPTIONS_INIT;
+    options.method = MTL_BALANCE_MGDA;
+    NAMED(mtl_balancer_create(f.context, &options, NULL), "out");
+    assert_ok(f.context, mtl_balancer_create(f.context, &options, &balancer));
+    NAMED(mtl_balancer_decide(balancer, 1, NULL, &value, &value, NULL), "losses");
+    NAMED(mtl_balancer_decide(balancer, 1, &value, NULL, &value, NULL), "gram");
+    NAMED(mtl_balancer_decide(balancer, 1, &value, &value, NULL, NULL), "weights");
+    double weight;
+    assert_ok(f.context, mtl_balancer_decide(balancer, 1, &value, &value, &weight, NULL));
+    NAMED(mtl_balancer_save_state(balancer, NULL, mtl_balancer_state_size(balancer)), "buffer");
+    NAMED(mtl_balancer_load_state(balancer, NULL, 0), "buffer");
+    assert_ok(f.context, mtl_balancer_set_monitor(balancer, NULL, NULL));
+    assert_int_equal(mtl_balancer_read(balancer, NULL, &value, 1), -1);
+    assert_int_equal(mtl_balancer_read(balancer, "weights", NULL, 1), 1);
+    assert_ok(f.context, mtl_objective_set_balancer(f.tasks.objective, NULL));
+    mtl_balancer_destroy(balancer);
+    NAMED(mtl_delta_m(f.context, 1, NULL, &value, NULL, &value), "measures");
+    NAMED(mtl_delta_m(f.context, 1, &value, NULL, NULL, &value), "baselines");
+    NAMED(mtl_delta_m(f.context, 1, &value, &value, NULL, NULL), "out");
+    close_fixture(&f);
+}
+
 static void text_and_data_name_what_is_null(void **state)
 {
     (void)state;
@@ -531,6 +577,8 @@ static void checkpoints_name_what_is_null(void **state)
     NAMED(mtl_checkpoint_vocabulary(checkpoint, NULL), "out");
     NAMED(mtl_checkpoint_load(checkpoint, NULL, NULL), "model");
     NAMED(mtl_checkpoint_restore(checkpoint, NULL), "out");
+    NAMED(mtl_checkpoint_resume(checkpoint, NULL, NULL, NULL), "model");
+    NAMED(mtl_checkpoint_resume(checkpoint, f.tasks.model, NULL, NULL), "training");
     mtl_checkpoint_close(checkpoint);
     test_folder_remove(&folder);
     close_fixture(&f);
@@ -616,7 +664,8 @@ static void operations_without_tape_or_inputs(void **state)
 /* ---- completeness ---- */
 
 /* Without a pointer argument. */
-static const char *const exempt[] = {"mtl_version", "mtl_build_info", "mtl_status_name", "mtl_status_text"};
+static const char *const exempt[] = {"mtl_version",     "mtl_build_info",          "mtl_status_name",
+                                     "mtl_status_text", "mtl_balance_method_name", "mtl_balance_method_needs"};
 
 static bool is_exempt(const char *name)
 {
@@ -675,7 +724,7 @@ int main(void)
         cmocka_unit_test(constructors_without_a_context),       cmocka_unit_test(methods_without_an_object),
         cmocka_unit_test(accessors_give_the_documented_values), cmocka_unit_test(ends_and_references_take_null),
         cmocka_unit_test(constructors_name_what_is_null),       cmocka_unit_test(methods_name_what_is_null),
-        cmocka_unit_test(factorized_modules_name_what_is_null),
+        cmocka_unit_test(factorized_modules_name_what_is_null), cmocka_unit_test(balancers_and_delta_name_what_is_null),
         cmocka_unit_test(penalties_name_what_is_null),          cmocka_unit_test(text_and_data_name_what_is_null),
         cmocka_unit_test(checkpoints_name_what_is_null),        cmocka_unit_test(operations_without_tape_or_inputs),
         cmocka_unit_test(every_public_function_is_here),

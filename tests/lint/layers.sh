@@ -20,7 +20,8 @@ BEGIN {
     allowed["optim"] = "base kernels tensor autograd ops nn optim"
     allowed["sharing"] = "base kernels linalg tensor autograd ops nn optim sharing"
     allowed["multitask"] = "base kernels linalg balance tensor autograd ops nn optim sharing multitask"
-    allowed["checkpoint"] = "base kernels tensor autograd ops nn io text checkpoint"
+    allowed["checkpoint"] = \
+        "base kernels linalg balance tensor autograd ops nn optim sharing multitask io text checkpoint"
 }
 FNR == 1 {
     layer = FILENAME
