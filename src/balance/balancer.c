@@ -78,7 +78,7 @@ static const mtli_balance_memory common_memory[MTLI_REMEMBERS_COMMON] = {
 };
 
 /* Arrays over pairs are kept where a Gram matrix may come; a method on losses works for tasks without number. */
-static bool sees_pairs(const mtl_balancer *balancer)
+bool mtli_balancer_sees_pairs(const mtl_balancer *balancer)
 {
     enum { WITHOUT = MTL_BALANCE_NEEDS_EPOCHS | MTL_BALANCE_NEEDS_MEASURE | MTL_BALANCE_NEEDS_SECOND_EVALUATION };
     int32_t needs = balancer->rule->needs | balancer->options.needs;
@@ -87,7 +87,7 @@ static bool sees_pairs(const mtl_balancer *balancer)
 
 static int64_t count_of(const mtl_balancer *balancer, mtli_memory_shape shape, int32_t tasks)
 {
-    int64_t pairs = sees_pairs(balancer) ? (int64_t)tasks * tasks : 0;
+    int64_t pairs = mtli_balancer_sees_pairs(balancer) ? (int64_t)tasks * tasks : 0;
     return shape == MTLI_SINGLE ? 1 : shape == MTLI_PER_PAIR ? pairs : tasks;
 }
 
@@ -122,7 +122,7 @@ int64_t mtli_balancer_values(const mtl_balancer *balancer, int32_t tasks)
     for (int32_t i = 0; i < room.num_remembered; i++) {
         count += count_of(balancer, room.remembered[i].is->shape, tasks);
     }
-    return sees_pairs(balancer) && tasks > MOST_TASKS_IN_PAIRS ? -1 : count;
+    return mtli_balancer_sees_pairs(balancer) && tasks > MOST_TASKS_IN_PAIRS ? -1 : count;
 }
 
 static mtl_status take_arrays(const mtl_balancer *balancer, int32_t tasks, mtli_balancer_room *room)
@@ -162,6 +162,14 @@ static mtl_status take_scratch(const mtl_balancer *balancer, int32_t tasks, mtli
     return room->work ? MTL_OK : context->status;
 }
 
+mtl_status mtli_balancer_check_tasks(const mtl_balancer *balancer, int32_t tasks)
+{
+    return mtli_balancer_values(balancer, tasks) >= 0
+               ? MTL_OK
+               : mtli_fail(balancer->context, MTL_ERROR_LIMIT, "%d tasks are more than %d, the most that '%s' compares",
+                           tasks, MOST_TASKS_IN_PAIRS, balancer->rule->name);
+}
+
 static mtl_status take_room(const mtl_balancer *balancer, int32_t tasks, int64_t tracked, mtli_balancer_room *room)
 {
     mtl_context *context = balancer->context;
@@ -170,9 +178,9 @@ static mtl_status take_room(const mtl_balancer *balancer, int32_t tasks, int64_t
         return mtli_fail(context, MTL_ERROR_LIMIT, "%d tasks times %lld tracked values do not fit in memory", tasks,
                          (long long)tracked);
     }
-    if (mtli_balancer_values(balancer, tasks) < 0) {
-        return mtli_fail(context, MTL_ERROR_LIMIT, "%d tasks are more than %d, the most that '%s' compares", tasks,
-                         MOST_TASKS_IN_PAIRS, balancer->rule->name);
+    mtl_status few = mtli_balancer_check_tasks(balancer, tasks);
+    if (few != MTL_OK) {
+        return few;
     }
     room->present = mtli_allocate_array(context, (size_t)tasks, sizeof room->present[0]);
     if (!room->present) {

@@ -86,6 +86,12 @@ mtl_status mtli_balancer_make_room(mtl_balancer *balancer, int32_t tasks, int64_
 
 void mtli_balancer_release_room(mtl_context *context, mtli_balancer_room *room);
 
+/** Whether any step may want G; else there may be tens of thousands of tasks. */
+bool mtli_balancer_sees_pairs(const mtl_balancer *balancer);
+
+/** Whether the method can serve so many tasks. */
+mtl_status mtli_balancer_check_tasks(const mtl_balancer *balancer, int32_t tasks);
+
 /** Whether the coming step decides, or keeps the weights. */
 bool mtli_balancer_will_decide(const mtl_balancer *balancer);
 

@@ -21,9 +21,10 @@ static mtl_status prepare_room(mtl_objective *objective)
     if (room && room->tasks == objective->num_tasks) {
         return MTL_OK;
     }
-    bool everything = objective->balancer->rule->way == MTLI_BALANCE_BY_VALIDATION;
-    mtl_status status = mtli_task_gradients_create(objective->model, objective->shared, objective->num_shared,
-                                                   objective->num_tasks, everything, &room);
+    const mtl_balancer *balancer = objective->balancer;
+    mtl_status status =
+        mtli_task_gradients_create(objective->model, objective->shared, objective->num_shared, objective->num_tasks,
+                                   balancer->rule->needs, mtli_balancer_sees_pairs(balancer), &room);
     if (status == MTL_OK) {
         mtli_task_gradients_destroy(objective->room);
         objective->room = room;

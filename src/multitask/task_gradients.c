@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <mtl/balance.h>
+
 #include "autograd/gradient_rows.h"
 #include "balance/bilevel.h"
 #include "balance/coordinates.h"
@@ -12,15 +14,24 @@
 
 /* ---- life ---- */
 
-static mtl_status list_blocks(mtli_task_gradients *room, const mtl_model *model, mtl_encoder *const *shared,
-                              int32_t num_shared, bool everything)
+/* An array of the room; *failed remembers that one was not to be had. */
+static void *take_array(mtli_task_gradients *room, size_t count, size_t size, bool *failed)
 {
-    size_t entries = (size_t)model->num_entries;
-    room->shared = mtli_allocate_array(room->context, entries, sizeof room->shared[0]);
-    room->blocks = room->shared ? mtli_allocate_array(room->context, entries, sizeof room->blocks[0]) : NULL;
-    if (!room->blocks) {
-        mtli_release(room->context, room->shared, entries * sizeof room->shared[0]);
-        room->shared = NULL;
+    void *array = mtli_arena_take_array(&room->arena, count, size);
+    room->bytes += array ? (uint64_t)count * size : 0;
+    *failed = *failed || !array;
+    return array;
+}
+
+#define TAKE(array, count) (room->array = take_array(room, (count), sizeof room->array[0], &failed))
+
+static mtl_status list_blocks(mtli_task_gradients *room, const mtl_model *model, mtl_encoder *const *shared,
+                              int32_t num_shared)
+{
+    bool failed = false;
+    TAKE(shared, (size_t)model->num_entries);
+    TAKE(blocks, (size_t)model->num_entries);
+    if (failed) {
         return room->context->status;
     }
     for (int32_t i = 0; i < num_shared; i++) {
@@ -36,77 +47,69 @@ static mtl_status list_blocks(mtli_task_gradients *room, const mtl_model *model,
             room->shared_values += room->shared[i]->list[k].tensor.size;
         }
     }
+    bool everything = (room->needs & MTL_BALANCE_NEEDS_VALIDATION) != 0;
     for (int32_t i = 0; i < (everything ? model->num_entries : room->num_shared); i++) {
         room->blocks[room->num_blocks++] = everything ? model->entries[i].parameters : room->shared[i];
     }
     return MTL_OK;
 }
 
-/* All arrays of numbers in one piece. */
-static size_t count_numbers(int32_t tasks)
-{
-    size_t t = (size_t)tasks;
-    return 4 * t * t + (13 + MTLI_MAX_DRAWS) * t + (t + 1) * (t + 1);
-}
-
-static mtl_status take_numbers_of(mtli_task_gradients *room)
+static mtl_status take_task_arrays(mtli_task_gradients *room)
 {
     size_t t = (size_t)room->tasks;
-    double *next = mtli_allocate_array(room->context, count_numbers(room->tasks), sizeof next[0]);
-    if (!next) {
-        return room->context->status;
+    size_t sets = t * MTLI_MAX_DRAWS;
+    bool failed = false;
+    TAKE(losses, t);
+    TAKE(excess, t);
+    TAKE(weights, t);
+    TAKE(own, t);
+    TAKE(seeds, t);
+    TAKE(factors, sets);
+    TAKE(present, t);
+    TAKE(members, t);
+    TAKE(roots, t);
+    TAKE(list, sets);
+    TAKE(values, sets);
+    TAKE(entries, sets);
+    TAKE(shifted, sets * MTLI_MAX_JOBS);
+    for (int32_t d = 0; d < MTLI_MAX_DRAWS && !failed; d++) {
+        TAKE(draws[d].of_task, t);
+        if (!failed) {
+            memset(room->draws[d].of_task, 0, t * sizeof room->draws[d].of_task[0]);
+        }
     }
-    room->gram = next;
-    room->cross = room->gram + t * t;
-    room->part = room->cross + t * t;
-    room->kept_gram = room->part + t * t;
-    room->losses = room->kept_gram + t * t;
-    room->excess = room->losses + t;
-    room->weights = room->excess + t;
-    room->own = room->weights + t;
-    room->seeds = room->own + t;
-    room->factors = room->seeds + t;
-    room->kept_weights = room->factors + MTLI_MAX_DRAWS * t;
-    room->training = room->kept_weights + 3 * t;
-    room->forum = room->training + 5 * t;
-    for (size_t i = 0; i < t; i++) {
+    for (size_t i = 0; i < t && !failed; i++) {
         room->weights[i] = (double)NAN;
     }
-    return MTL_OK;
+    return failed ? room->context->status : MTL_OK;
 }
 
-static mtl_status take_lists(mtli_task_gradients *room)
+/* What some methods alone want. */
+static mtl_status take_further_arrays(mtli_task_gradients *room)
 {
-    mtl_context *context = room->context;
-    size_t sets = (size_t)room->tasks * MTLI_MAX_DRAWS;
-    room->list = mtli_allocate_array(context, sets, sizeof room->list[0]);
-    room->values = mtli_allocate_array(context, sets, sizeof room->values[0]);
-    room->shifted = mtli_allocate_array(context, sets * MTLI_MAX_JOBS, sizeof room->shifted[0]);
-    room->entries = mtli_allocate_array(context, sets, sizeof room->entries[0]);
-    room->members = mtli_allocate_array(context, (size_t)room->tasks, sizeof room->members[0]);
-    room->bilevel = mtli_allocate(context, mtli_bilevel_work(room->tasks));
-    room->train = mtli_allocate_array(context, (size_t)room->tasks, sizeof room->train[0]);
-    room->present = mtli_allocate_array(context, (size_t)room->tasks, sizeof room->present[0]);
-    room->roots = mtli_allocate_array(context, (size_t)room->tasks, sizeof room->roots[0]);
-    room->trimming = mtli_allocate_array(context, (size_t)room->tasks * MTLI_MAX_JOBS * MTLI_COORDINATES_BLOCK,
-                                         sizeof room->trimming[0]);
-    bool taken = room->bilevel && room->train && room->trimming && room->list && room->values && room->shifted &&
-                 room->entries && room->members && room->present && room->roots;
-    for (int32_t d = 0; d < MTLI_MAX_DRAWS && taken; d++) {
-        room->draws[d].of_task = mtli_allocate_zeroed(context, (size_t)room->tasks * sizeof room->draws[d].of_task[0]);
-        taken = room->draws[d].of_task != NULL;
+    size_t t = (size_t)room->tasks;
+    bool failed = false;
+    if (room->pairs) {
+        TAKE(gram, t * t);
+        TAKE(cross, t * t);
+        TAKE(part, t * t);
+        TAKE(kept_gram, t * t);
     }
-    return taken ? MTL_OK : context->status;
-}
-
-static mtl_model *model_of(mtl_model *model)
-{
-    mtli_model_seal(model); /* blocks are listed once */
-    return model;
+    if ((room->needs & MTL_BALANCE_NEEDS_COORDINATES) != 0) {
+        TAKE(trimming, t * MTLI_MAX_JOBS * MTLI_COORDINATES_BLOCK);
+    }
+    if ((room->needs & MTL_BALANCE_NEEDS_VALIDATION) != 0) {
+        TAKE(kept_weights, 3 * t);
+        TAKE(training, 5 * t);
+        TAKE(forum, (t + 1) * (t + 1));
+        TAKE(train, t);
+        room->bilevel = take_array(room, mtli_bilevel_work(room->tasks), 1, &failed);
+    }
+    return failed ? room->context->status : MTL_OK;
 }
 
 mtl_status mtli_task_gradients_create(mtl_model *model, mtl_encoder *const *shared, int32_t num_shared, int32_t tasks,
-                                      bool everything, mtli_task_gradients **out)
+                                      int32_t needs, bool pairs, mtli_task_gradients **out)
 {
     mtl_context *context = model->context;
     mtli_task_gradients *room = mtli_allocate_zeroed(context, sizeof *room);
@@ -115,13 +118,16 @@ mtl_status mtli_task_gradients_create(mtl_model *model, mtl_encoder *const *shar
     }
     room->context = context;
     room->tasks = tasks;
-    room->capacity = (size_t)model_of(model)->num_entries;
-    mtl_status status = list_blocks(room, model, shared, num_shared, everything);
+    room->needs = needs;
+    room->pairs = pairs;
+    mtli_arena_init(&room->arena, context);
+    mtli_model_seal(model); /* blocks are listed once */
+    mtl_status status = list_blocks(room, model, shared, num_shared);
     if (status == MTL_OK) {
-        status = take_numbers_of(room);
+        status = take_task_arrays(room);
     }
     if (status == MTL_OK) {
-        status = take_lists(room);
+        status = take_further_arrays(room);
     }
     if (status != MTL_OK) {
         mtli_task_gradients_destroy(room);
@@ -137,26 +143,12 @@ void mtli_task_gradients_destroy(mtli_task_gradients *room)
         return;
     }
     mtl_context *context = room->context;
-    size_t tasks = (size_t)room->tasks;
     for (int32_t d = 0; d < MTLI_MAX_DRAWS; d++) {
         for (int32_t t = 0; t < room->tasks && room->draws[d].of_task; t++) {
             mtl_gradients_destroy(room->draws[d].of_task[t]);
         }
-        mtli_release(context, room->draws[d].of_task, tasks * sizeof room->draws[d].of_task[0]);
     }
-    mtli_release(context, room->list, tasks * MTLI_MAX_DRAWS * sizeof room->list[0]);
-    mtli_release(context, room->values, tasks * MTLI_MAX_DRAWS * sizeof room->values[0]);
-    mtli_release(context, room->shifted, tasks * MTLI_MAX_DRAWS * MTLI_MAX_JOBS * sizeof room->shifted[0]);
-    mtli_release(context, room->entries, tasks * MTLI_MAX_DRAWS * sizeof room->entries[0]);
-    mtli_release(context, room->members, tasks * sizeof room->members[0]);
-    mtli_release(context, room->present, tasks * sizeof room->present[0]);
-    mtli_release(context, room->bilevel, mtli_bilevel_work(room->tasks));
-    mtli_release(context, room->train, tasks * sizeof room->train[0]);
-    mtli_release(context, room->trimming, tasks * MTLI_MAX_JOBS * MTLI_COORDINATES_BLOCK * sizeof room->trimming[0]);
-    mtli_release(context, room->roots, tasks * sizeof room->roots[0]);
-    mtli_release(context, room->gram, count_numbers(room->tasks) * sizeof room->gram[0]);
-    mtli_release(context, room->shared, room->capacity * sizeof room->shared[0]);
-    mtli_release(context, room->blocks, room->capacity * sizeof room->blocks[0]);
+    mtli_arena_destroy(&room->arena);
     mtli_release(context, room, sizeof *room);
 }
 
@@ -188,7 +180,7 @@ static uint64_t bytes_of_set(const mtl_gradients *set)
 
 uint64_t mtli_task_gradients_bytes(const mtli_task_gradients *room)
 {
-    uint64_t bytes = count_numbers(room->tasks) * sizeof(double);
+    uint64_t bytes = room->bytes;
     for (int32_t d = 0; d < MTLI_MAX_DRAWS; d++) {
         for (int32_t t = 0; t < room->tasks; t++) {
             bytes += room->draws[d].of_task[t] ? bytes_of_set(room->draws[d].of_task[t]) : 0;

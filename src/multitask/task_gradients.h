@@ -6,6 +6,7 @@
 #include "autograd/gradients.h"
 #include "autograd/task_sweep.h"
 #include "balance/coordinates.h"
+#include "base/arena.h"
 #include "nn/model.h"
 
 /** The sets of one draw of rows, [tasks], each made when it is first needed. */
@@ -18,42 +19,48 @@ enum { MTLI_MAX_DRAWS = 2, MTLI_MAX_JOBS = 16 };
 /** Memory for T tasks, kept from step to step. */
 typedef struct mtli_task_gradients {
     mtl_context *context;
+    mtli_arena arena; /* of all arrays */
+    uint64_t bytes;   /* of them */
     int32_t tasks;
+    int32_t needs; /* MTL_BALANCE_NEEDS_.. */
+    bool pairs;
     int32_t num_shared;
     mtli_parameters **shared; /* the blocks on which task gradients meet */
     int64_t shared_values;    /* their sum */
     int32_t num_blocks;
-    mtli_parameters **blocks; /* of the sets: the shared ones, or all */
+    mtli_parameters **blocks; /* of the sets: the shared ones, or all with validation */
     mtli_gradient_sets draws[MTLI_MAX_DRAWS];
-    double *gram;                        /* [tasks, tasks] */
-    double *cross;                       /* likewise */
-    double *part;                        /* likewise */
-    double *kept_gram;                   /* likewise */
-    double *losses;                      /* [tasks] λ L; NaN: absent */
-    double *excess;                      /* [tasks] */
-    double *weights;                     /* [tasks] of the last pass; NaN: none was done */
-    double *own;                         /* [tasks] */
-    double *seeds;                       /* [tasks] */
-    double *factors;                     /* [tasks * MTLI_MAX_DRAWS] */
-    double *kept_weights;                /* [tasks * 3] */
-    double *training;                    /* [tasks * 5], of weights that are trained */
-    double *forum;                       /* [tasks + 1, tasks + 1] */
-    void *bilevel;                       /* mtli_bilevel_work(tasks) */
+    double *losses;  /* [tasks] λ L; NaN: absent */
+    double *excess;  /* [tasks] */
+    double *weights; /* [tasks] of the last pass; NaN: none was done */
+    double *own;     /* [tasks] */
+    double *seeds;   /* [tasks] */
+    double *factors; /* [tasks * MTLI_MAX_DRAWS] */
+    int32_t *members;
+    int32_t *present;
+    mtl_tensor **roots;                  /* [tasks] */
     mtl_gradients **list;                /* [tasks * MTLI_MAX_DRAWS] */
     const mtli_real **values;            /* [tasks * MTLI_MAX_DRAWS] */
     const mtli_real **shifted;           /* [MTLI_MAX_JOBS, tasks * MTLI_MAX_DRAWS] */
     const mtli_gradient_entry **entries; /* [tasks * MTLI_MAX_DRAWS] */
-    int32_t *members;                    /* [tasks] */
-    int32_t *present;                    /* [tasks] */
-    int32_t *train;                      /* [tasks] */
-    mtli_real *trimming;                 /* [MTLI_MAX_JOBS, tasks * MTLI_COORDINATES_BLOCK] */
-    mtl_tensor **roots;                  /* [tasks] */
-    size_t capacity;                     /* of shared and blocks */
+    /* With pairs, [tasks, tasks]: */
+    double *gram;
+    double *cross;
+    double *part;
+    double *kept_gram;
+    /* With coordinates: */
+    mtli_real *trimming; /* [MTLI_MAX_JOBS, tasks * MTLI_COORDINATES_BLOCK] */
+    /* With validation rows: */
+    double *kept_weights; /* [tasks * 3] */
+    double *training;     /* [tasks * 5], of weights that are trained */
+    double *forum;        /* [tasks + 1, tasks + 1] */
+    void *bilevel;        /* mtli_bilevel_work(tasks) */
+    int32_t *train;       /* [tasks] */
 } mtli_task_gradients;
 
-/** `everything`: the sets are over all blocks of the model, not only the shared ones. */
+/** `needs` are a method's; pairs: whether inner products of task gradients are wanted, with memory for T². */
 mtl_status mtli_task_gradients_create(mtl_model *model, mtl_encoder *const *shared, int32_t num_shared, int32_t tasks,
-                                      bool everything, mtli_task_gradients **out);
+                                      int32_t needs, bool pairs, mtli_task_gradients **out);
 void mtli_task_gradients_destroy(mtli_task_gradients *room);
 
 /** Bytes of the dense gradients that T sets would keep, and bytes that are taken now. */
