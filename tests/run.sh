@@ -7,6 +7,7 @@
 #   sh tests/run.sh --reference-blas   then also with the reference CBLAS
 #   sh tests/run.sh --coverage         then also with gcov, and the lines and branches that were reached
 #   sh tests/run.sh --werror           warnings are errors
+#   sh tests/run.sh --long             slow tests do all that they have: 300 kills in the middle of saves
 #   sh tests/run.sh --only-...         that build alone, for instance --only-sanitize
 #
 # MTL_TEST_BUILD: where to build (default: build/ in the project). The exit status is 0 when everything passed.
@@ -29,7 +30,8 @@ for argument in "$@"; do
     --reference-blas | --only-reference-blas) presets="$presets reference-blas"; packages="$packages libblas-dev" ;;
     --coverage | --only-coverage) presets="$presets coverage"; packages="$packages gcovr" ;;
     --werror) strict=yes ;;
-    -h | --help) sed -n '3,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --long) MTL_TEST_KILLS=${MTL_TEST_KILLS:-300}; export MTL_TEST_KILLS ;;
+    -h | --help) sed -n '3,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "tests/run.sh: unknown option '$argument'; see --help" >&2; exit 2 ;;
     esac
 done

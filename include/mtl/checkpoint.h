@@ -68,7 +68,8 @@ typedef struct mtl_save_options {
 /** Initializer of mtl_save_options. */
 #define MTL_SAVE_OPTIONS_INIT { sizeof(mtl_save_options), NULL, NULL, NULL, 0, NULL, 0 }
 
-/** Saves a model, and the state of its training when options->training is given. The old file survives any failure but one, which the message names: the folder could not be synced after
+/** Saves a model, and the state of its training when options->training is given. The old file survives any failure but
+ *  one, which the message names: the folder could not be synced after
  *  the new file had taken its place.
  *
  *  @param[in] model    not NULL
@@ -89,8 +90,8 @@ typedef struct mtl_checkpoint mtl_checkpoint;
  *  @param[in]  context  not NULL
  *  @param[in]  path     file name
  *  @param[out] out      receives the checkpoint; untouched on failure
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_IO, MTL_ERROR_FORMAT (what is wrong, and which tensor), MTL_ERROR_LIMIT,
- *          MTL_ERROR_MEMORY
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_IO, MTL_ERROR_FORMAT (what is wrong, and which tensor; also
+ *          metadata of libmtl that a checksum finds damaged), MTL_ERROR_LIMIT, MTL_ERROR_MEMORY
  *  @ownership the caller owns it: mtl_checkpoint_close()
  *  @since 0.1
  */
@@ -140,7 +141,7 @@ typedef struct mtl_load_options {
  *  @param[in] checkpoint  not NULL
  *  @param[in] model       not NULL
  *  @param[in] options     NULL for every default
- *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED, MTL_ERROR_FORMAT (missing or extra tensor, another
+ *  @return MTL_OK, MTL_ERROR_ARGUMENT, MTL_ERROR_UNSUPPORTED, MTL_ERROR_FORMAT (missing, extra or damaged tensor, another
  *          vocabulary or none), MTL_ERROR_SHAPE, MTL_ERROR_DTYPE, MTL_ERROR_IO, MTL_ERROR_LIMIT, MTL_ERROR_MEMORY
  *  @since 0.1
  */

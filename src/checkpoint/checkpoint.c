@@ -27,7 +27,11 @@ mtl_status mtl_checkpoint_open(mtl_context *context, const char *path, mtl_check
     }
     checkpoint->context = context;
     mtl_status status = mtli_safetensors_open(context, path, &checkpoint->file);
+    if (status == MTL_OK) {
+        status = mtli_safetensors_verify_metadata(checkpoint->file);
+    }
     if (status != MTL_OK) {
+        mtli_safetensors_close(checkpoint->file);
         mtli_release(context, checkpoint, sizeof *checkpoint);
         return status;
     }

@@ -10,7 +10,8 @@
  *   mtl.module.<name>.<key>      what the module's description says
  *   mtl.vocabulary               the vocabulary as text
  *   mtl.vocabulary_fingerprint   16 hexadecimal digits
- *   mtl.training                 "1", when there is state of training; its names follow in training.h */
+ *   mtl.training                 "1", when there is state of training; its names follow in training.h
+ *   mtl.checksum, mtl.checksum.* of the metadata and of each tensor: io/safetensors.h */
 #ifndef MTLI_CHECKPOINT_CHECKPOINT_H
 #define MTLI_CHECKPOINT_CHECKPOINT_H
 

@@ -11,8 +11,6 @@
 #include "io/utf8.h"
 #include "nn/model.h"
 
-enum { LENGTH_OF_HEADER = 8 };
-
 typedef struct resumption {
     mtl_context *context;
     const mtl_checkpoint *checkpoint;
@@ -131,13 +129,6 @@ static mtl_status check_nothing_else(const resumption *r)
     return MTL_OK;
 }
 
-static mtl_status read_bytes(const resumption *r, const mtli_safetensors_entry *entry, void *bytes)
-{
-    const mtli_safetensors *file = r->checkpoint->file;
-    return mtli_file_read_at(&file->file, LENGTH_OF_HEADER + file->header_size + entry->begin, bytes,
-                             (size_t)(entry->end - entry->begin));
-}
-
 static double value_of(const mtli_state_array *array, const void *values, int64_t index)
 {
     return array->type == MTLI_STATE_REAL ? (double)((const mtli_real *)values)[index]
@@ -165,7 +156,7 @@ static mtl_status read_array(const resumption *r, const mtli_training_array *arr
 {
     const mtli_safetensors_entry *entry = find_array(r, array);
     size_t bytes = mtli_training_bytes(&array->is);
-    mtl_status status = entry ? read_bytes(r, entry, values) : r->context->status;
+    mtl_status status = entry ? mtli_safetensors_read_bytes(r->checkpoint->file, entry, values) : r->context->status;
     if (status == MTL_OK && mtli_host_is_big_endian() && bytes > 0) {
         mtli_swap_bytes(values, (size_t)array->is.count, bytes / (size_t)array->is.count);
     }
@@ -209,7 +200,7 @@ static mtl_status load_balancer(resumption *r, int32_t tasks)
     }
     size_t size = (size_t)(entry->end - entry->begin);
     unsigned char *bytes = mtli_arena_take(&r->training.arena, size);
-    mtl_status status = bytes ? read_bytes(r, entry, bytes) : r->context->status;
+    mtl_status status = bytes ? mtli_safetensors_read_bytes(r->checkpoint->file, entry, bytes) : r->context->status;
     if (status == MTL_OK) {
         int32_t saved = mtli_balancer_state_tasks(bytes, size);
         if (saved != 0 && saved != tasks) {

@@ -249,6 +249,23 @@ static mtl_status list_tensors(save_state *state, mtl_model *model, mtli_trainin
     return status;
 }
 
+/* At last: that of the metadata is of all that comes before it. */
+static mtl_status add_checksums(save_state *state, const mtli_safetensors_tensor *tensors, size_t count)
+{
+    char text[MTLI_CHECKSUM_TEXT];
+    mtl_status status = MTL_OK;
+    for (size_t i = 0; i < count && status == MTL_OK; i++) {
+        mtli_safetensors_checksum_text(mtli_safetensors_checksum(&tensors[i]), text);
+        status = add_pair(state, join(state, MTLI_CHECKSUM_OF_TENSOR, tensors[i].name, "", ""),
+                          join(state, text, "", "", ""));
+    }
+    if (status == MTL_OK) {
+        mtli_safetensors_checksum_text(mtli_safetensors_checksum_metadata(state->pairs, state->count), text);
+        status = add_pair(state, MTLI_CHECKSUM_OF_METADATA, join(state, text, "", "", ""));
+    }
+    return status;
+}
+
 static mtl_status write_checkpoint(const save_state *state, const char *path, const mtli_safetensors_tensor *tensors,
                                    size_t count)
 {
@@ -278,6 +295,9 @@ static mtl_status save_model(mtl_model *model, const char *path, const mtl_save_
     mtl_status status = gather_metadata(&state, model, options, training);
     if (status == MTL_OK) {
         status = list_tensors(&state, model, training, &tensors, &count);
+    }
+    if (status == MTL_OK) {
+        status = add_checksums(&state, tensors, count);
     }
     if (status == MTL_OK) {
         status = write_checkpoint(&state, path, tensors, count);

@@ -11,7 +11,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WRITE_BUFFER_SIZE = 1 << 16, MAX_LINKS = 40, LINK_SIZE = 4096, MAX_NAMES = 100, TEMPORARY_NAME = 32 };
+#include "io/crc32.h"
+
+enum {
+    WRITE_BUFFER_SIZE = 1 << 16,
+    MAX_LINKS = 40,
+    LINK_SIZE = 4096,
+    MAX_NAMES = 100,
+    SHARED_NAMES = 16,
+    TEMPORARY_NAME = 32
+};
 
 struct mtli_atomic_file {
     mtl_context *context; /* the caller keeps it alive */
@@ -20,6 +29,7 @@ struct mtli_atomic_file {
     char *temporary;
     int descriptor;
     bool created; /* the temporary is there */
+    int lock;     /* tells other saves that it is no leftover; -1: the file system has no locks */
     int folder;   /* -1: may be written to but not read, so it cannot be synced */
     int error;    /* of the first write that failed */
     size_t used;
@@ -106,16 +116,87 @@ static uint64_t make_suffix(const mtli_atomic_file *file, int attempt)
     return (mix ^ mix >> 29) + (uint64_t)attempt;
 }
 
-static mtl_status open_temporary(mtli_atomic_file *file, mode_t mode)
+/* The first names are those of every save of this file: so a save finds what a killed one has left. */
+static void name_temporary(mtli_atomic_file *file, int attempt)
+{
+    size_t length = folder_length(file->path);
+    const char *name = file->path + length;
+    uint64_t suffix = attempt < SHARED_NAMES ? (uint64_t)mtli_crc32(0, name, strlen(name)) << 32 | (unsigned)attempt
+                                             : make_suffix(file, attempt);
+    memcpy(file->temporary, file->path, length);
+    snprintf(file->temporary + length, TEMPORARY_NAME, ".mtl-%016" PRIx64 ".tmp", suffix);
+}
+
+/* True when the temporary's name still means the open file. */
+static bool is_named(const mtli_atomic_file *file, int descriptor)
+{
+    struct stat opened;
+    struct stat named;
+    return fstat(descriptor, &opened) == 0 && S_ISREG(opened.st_mode) && stat(file->temporary, &named) == 0 &&
+           opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/* Removes the file of that name, unless some save is still at it, which then holds the lock. Who has the lock of the
+ * file that the name means is alone in removing or renaming it. */
+static bool remove_leftover(const mtli_atomic_file *file)
 {
     const mtli_system *system = file->system;
-    size_t length = folder_length(file->path);
-    memcpy(file->temporary, file->path, length);
+    int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int descriptor = system->open(system->user, file->temporary, flags, 0);
+    if (descriptor < 0) {
+        return false;
+    }
+    int lock = system->lock(system->user, descriptor);
+    bool removed = lock >= 0 && is_named(file, descriptor) && system->unlink(system->user, file->temporary) == 0;
+    if (lock >= 0) {
+        system->close(system->user, lock);
+    }
+    system->close(system->user, descriptor);
+    return removed;
+}
+
+/* Fails with EEXIST also when another save took the new file for a leftover before it was locked. */
+static bool create_temporary(mtli_atomic_file *file, mode_t mode)
+{
+    const mtli_system *system = file->system;
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+    file->descriptor = system->open(system->user, file->temporary, flags, mode);
+    if (file->descriptor < 0) {
+        return false;
+    }
+    file->lock = system->lock(system->user, file->descriptor);
+    file->created = file->lock >= 0 ? is_named(file, file->descriptor) : errno != EWOULDBLOCK;
+    if (file->created) {
+        return true;
+    }
+    if (file->lock >= 0) {
+        system->close(system->user, file->lock);
+    }
+    system->close(system->user, file->descriptor);
+    file->lock = -1;
+    file->descriptor = -1;
+    errno = EEXIST;
+    return false;
+}
+
+static bool try_name(mtli_atomic_file *file, mode_t mode, int attempt)
+{
+    name_temporary(file, attempt);
+    if (create_temporary(file, mode)) {
+        return true;
+    }
+    if (errno != EEXIST || attempt >= SHARED_NAMES) {
+        return false;
+    }
+    bool removed = remove_leftover(file);
+    errno = EEXIST;
+    return removed && create_temporary(file, mode);
+}
+
+static mtl_status open_temporary(mtli_atomic_file *file, mode_t mode)
+{
     for (int attempt = 0; attempt < MAX_NAMES; attempt++) {
-        snprintf(file->temporary + length, TEMPORARY_NAME, ".mtl-%016" PRIx64 ".tmp", make_suffix(file, attempt));
-        file->descriptor = system->open(system->user, file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        if (file->descriptor >= 0) {
-            file->created = true;
+        if (try_name(file, mode, attempt)) {
             return MTL_OK;
         }
         if (errno != EEXIST && errno != EINTR) {
@@ -163,6 +244,7 @@ mtl_status mtli_atomic_file_open_with(mtl_context *context, const mtli_system *s
     file->system = system;
     file->descriptor = -1;
     file->folder = -1;
+    file->lock = -1;
     mtl_status status = begin_atomic_file(file, path);
     if (status != MTL_OK) {
         mtli_atomic_file_abort(file);
@@ -276,14 +358,14 @@ void mtli_atomic_file_abort(mtli_atomic_file *file)
     }
     mtl_context *context = file->context;
     const mtli_system *system = file->system;
-    if (file->descriptor >= 0) {
-        system->close(system->user, file->descriptor);
-    }
-    if (file->folder >= 0) {
-        system->close(system->user, file->folder);
-    }
-    if (file->created) {
+    if (file->created) { /* while it is locked: afterwards the name may be another save's */
         system->unlink(system->user, file->temporary);
+    }
+    const int descriptors[] = {file->descriptor, file->folder, file->lock};
+    for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++) {
+        if (descriptors[i] >= 0) {
+            system->close(system->user, descriptors[i]);
+        }
     }
     if (file->temporary) {
         mtli_release(context, file->temporary, strlen(file->path) + TEMPORARY_NAME);

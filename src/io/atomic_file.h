@@ -11,7 +11,10 @@ typedef struct mtli_atomic_file mtli_atomic_file;
 
 /** Begins a file that will stand at `path`. The temporary lies in the same folder and has the permissions of the file
  *  that it will replace, or 0666 less the umask. A symbolic link is followed, so that it stays and what it points to is
- *  replaced. Devices, pipes and folders are refused, and so are files that the process may not write. */
+ *  replaced. Devices, pipes and folders are refused, and so are files that the process may not write.
+ *
+ *  A process that is killed leaves the temporary, ".mtl-" 16 hexadecimal digits ".tmp"; the next save of the same file
+ *  removes it. */
 mtl_status mtli_atomic_file_open(mtl_context *context, const char *path, mtli_atomic_file **out);
 
 /** As mtli_atomic_file_open(), on other system calls; `system` must outlive the file. */

@@ -109,8 +109,11 @@ const mtli_safetensors_entry *mtli_safetensors_find(const mtli_safetensors *file
 /** The number of elements of a tensor. */
 size_t mtli_safetensors_size(const mtli_safetensors *file, const mtli_safetensors_entry *entry);
 
-/** Reads all elements of a real tensor, converted. MTL_ERROR_DTYPE for other types. On failure `values` is partly
- *  written. */
+/** Reads the bytes of a tensor as they lie in the file, and verifies them. On failure `bytes` is partly written. */
+mtl_status mtli_safetensors_read_bytes(const mtli_safetensors *file, const mtli_safetensors_entry *entry, void *bytes);
+
+/** Reads all elements of a real tensor, verified and converted. MTL_ERROR_DTYPE for other types. On failure `values` is
+ *  partly written. */
 mtl_status mtli_safetensors_read_real(const mtli_safetensors *file, const mtli_safetensors_entry *entry,
                                       mtli_real *values);
 
@@ -133,10 +136,35 @@ typedef struct mtli_safetensors_tensor {
     const void *data; /* in the host's byte order */
 } mtli_safetensors_tensor;
 
+/** The bytes of a tensor's data. */
+size_t mtli_safetensors_tensor_bytes(const mtli_safetensors_tensor *tensor);
+
 /** Writes header and data. The same input gives the same bytes on every host. Tensors keep their order, but wider
  *  elements come first, so that each tensor lies at a multiple of its element size (the data begins at one of 8).
  *  Metadata keeps its order. Strings that are not UTF-8 and names that occur twice are MTL_ERROR_ARGUMENT. */
 mtl_status mtli_safetensors_write(mtl_context *context, mtli_atomic_file *file, const mtli_safetensors_tensor *tensors,
                                   size_t count, const mtli_safetensors_pair *metadata, size_t num_metadata);
+
+/* ---- checksums ----
+ *
+ * Each is a pair of metadata whose value is 8 hexadecimal digits. A tensor's is the CRC-32 of its bytes in the file,
+ * under the key MTLI_CHECKSUM_OF_TENSOR and the name. That of the metadata is the sum modulo 2^32 of the CRC-32 of
+ * "key\0value\0" of all other pairs whose keys begin with "mtl.": the checksums of the tensors too, but not what the
+ * host has added. What has no checksum is not verified. */
+
+#define MTLI_CHECKSUM_OF_METADATA "mtl.checksum"
+#define MTLI_CHECKSUM_OF_TENSOR "mtl.checksum."
+
+enum { MTLI_CHECKSUM_TEXT = 9 };
+void mtli_safetensors_checksum_text(uint32_t crc, char text[MTLI_CHECKSUM_TEXT]);
+
+uint32_t mtli_safetensors_checksum(const mtli_safetensors_tensor *tensor);
+uint32_t mtli_safetensors_checksum_metadata(const mtli_safetensors_pair *pairs, size_t count);
+
+/** MTL_ERROR_FORMAT when the file has another checksum for the tensor than `crc`. */
+mtl_status mtli_safetensors_verify(const mtli_safetensors *file, const mtli_safetensors_entry *entry, uint32_t crc);
+
+/** MTL_ERROR_FORMAT when the file's metadata has a checksum, and it is another. */
+mtl_status mtli_safetensors_verify_metadata(const mtli_safetensors *file);
 
 #endif

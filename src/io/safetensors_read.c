@@ -3,10 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "io/crc32.h"
 #include "io/safetensors.h"
 #include "io/utf8.h"
 
-enum { LENGTH_BYTES = 8, CONVERSION_BYTES = 1 << 14 };
+enum { LENGTH_BYTES = 8, CONVERSION_BYTES = 1 << 14, PIECE_BYTES = 1 << 18 };
 
 static uint64_t load_little(const unsigned char *bytes, size_t size)
 {
@@ -204,6 +205,7 @@ static mtl_status read_converted(const mtli_safetensors *file, const mtli_safete
     unsigned char chunk[CONVERSION_BYTES];
     size_t element = mtli_safetensors_dtype_bits(entry->dtype) / 8;
     uint64_t start = LENGTH_BYTES + file->header_size;
+    uint32_t crc = 0;
     for (uint64_t position = entry->begin; position < entry->end;) {
         uint64_t left = entry->end - position;
         size_t bytes = left < CONVERSION_BYTES ? (size_t)left : CONVERSION_BYTES;
@@ -211,11 +213,32 @@ static mtl_status read_converted(const mtli_safetensors *file, const mtli_safete
         if (status != MTL_OK) {
             return status;
         }
+        crc = mtli_crc32(crc, chunk, bytes);
         convert_chunk(entry->dtype, chunk, values, bytes / element);
         values += bytes / element;
         position += bytes;
     }
-    return MTL_OK;
+    return mtli_safetensors_verify(file, entry, crc);
+}
+
+/* In pieces, so that the checksum finds them in the cache. */
+mtl_status mtli_safetensors_read_bytes(const mtli_safetensors *file, const mtli_safetensors_entry *entry, void *bytes)
+{
+    unsigned char *to = bytes;
+    uint64_t start = LENGTH_BYTES + file->header_size;
+    uint32_t crc = 0;
+    for (uint64_t position = entry->begin; position < entry->end;) {
+        uint64_t left = entry->end - position;
+        size_t piece = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+        mtl_status status = mtli_file_read_at(&file->file, start + position, to, piece);
+        if (status != MTL_OK) {
+            return status;
+        }
+        crc = mtli_crc32(crc, to, piece);
+        to += piece;
+        position += piece;
+    }
+    return mtli_safetensors_verify(file, entry, crc);
 }
 
 mtl_status mtli_safetensors_read_real(const mtli_safetensors *file, const mtli_safetensors_entry *entry,
@@ -230,10 +253,10 @@ mtl_status mtli_safetensors_read_real(const mtli_safetensors *file, const mtli_s
     if (entry->dtype != MTLI_SAFETENSORS_REAL) {
         return read_converted(file, entry, values);
     }
-    size_t bytes = (size_t)(entry->end - entry->begin); /* the same type: bits are kept, those of NaN too */
-    mtl_status status = mtli_file_read_at(&file->file, LENGTH_BYTES + file->header_size + entry->begin, values, bytes);
+    mtl_status status =
+        mtli_safetensors_read_bytes(file, entry, values); /* the same type: bits are kept, also of NaN */
     if (status == MTL_OK && mtli_host_is_big_endian()) {
-        mtli_swap_bytes(values, bytes / sizeof(mtli_real), sizeof(mtli_real));
+        mtli_swap_bytes(values, (size_t)(entry->end - entry->begin) / sizeof(mtli_real), sizeof(mtli_real));
     }
     return status;
 }

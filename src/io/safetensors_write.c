@@ -79,7 +79,7 @@ static size_t element_count(const mtli_safetensors_tensor *tensor)
     return count;
 }
 
-static size_t tensor_bytes(const mtli_safetensors_tensor *tensor)
+size_t mtli_safetensors_tensor_bytes(const mtli_safetensors_tensor *tensor)
 {
     return element_count(tensor) * (mtli_safetensors_dtype_bits(tensor->dtype) / 8);
 }
@@ -96,7 +96,7 @@ static void put_integers(mtli_buffer *buffer, const char *label, const int64_t *
 
 static void put_tensor(mtli_buffer *buffer, const mtli_safetensors_tensor *tensor, int64_t begin)
 {
-    int64_t offsets[2] = {begin, begin + (int64_t)tensor_bytes(tensor)};
+    int64_t offsets[2] = {begin, begin + (int64_t)mtli_safetensors_tensor_bytes(tensor)};
     mtli_json_write_string(buffer, tensor->name, strlen(tensor->name));
     mtli_buffer_text(buffer, ":{\"dtype\":\"");
     mtli_buffer_text(buffer, mtli_safetensors_dtype_name(tensor->dtype));
@@ -133,7 +133,7 @@ static void put_safetensors_header(mtli_buffer *buffer, const tensor_list *list,
             if (mtli_safetensors_dtype_bits(tensor->dtype) == element_widths[width]) {
                 mtli_buffer_text(buffer, first ? "" : ",");
                 put_tensor(buffer, tensor, begin);
-                begin += (int64_t)tensor_bytes(tensor);
+                begin += (int64_t)mtli_safetensors_tensor_bytes(tensor);
                 first = false;
             }
         }
@@ -177,7 +177,7 @@ static mtl_status write_swapped(mtli_atomic_file *file, const unsigned char *dat
 
 static mtl_status write_tensor_data(mtli_atomic_file *file, const mtli_safetensors_tensor *tensor)
 {
-    size_t bytes = tensor_bytes(tensor);
+    size_t bytes = mtli_safetensors_tensor_bytes(tensor);
     size_t element = mtli_safetensors_dtype_bits(tensor->dtype) / 8;
     if (element == 1 || !mtli_host_is_big_endian()) {
         return mtli_atomic_file_write(file, tensor->data, bytes);

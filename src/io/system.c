@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,8 +51,14 @@ static int real_unlink(void *user, const char *path)
     return unlink(path);
 }
 
-const mtli_system mtli_real_system = {NULL,       real_open,  real_write,  real_fchmod,
-                                      real_fsync, real_close, real_rename, real_unlink};
+static int real_lock(void *user, int descriptor)
+{
+    (void)user;
+    return flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? fcntl(descriptor, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+const mtli_system mtli_real_system = {NULL,       real_open,   real_write,  real_fchmod, real_fsync,
+                                      real_close, real_rename, real_unlink, real_lock};
 
 enum { SHOWN_PATH = 240 };
 

@@ -18,6 +18,10 @@ typedef struct mtli_system {
     int (*close)(void *user, int descriptor);
     int (*rename)(void *user, const char *from, const char *to);
     int (*unlink)(void *user, const char *path);
+    /** Locks an open file until every descriptor of it is closed or the process ends: flock() that does not wait.
+     *  Returns a second descriptor, which keeps the lock when the first one is closed; -1: EWOULDBLOCK when it is
+     *  locked already, anything else when it cannot be. */
+    int (*lock)(void *user, int descriptor);
 } mtli_system;
 
 /** The real calls. */

@@ -185,8 +185,7 @@ static void test_refuses_what_is_no_file(void **state)
     assert_int_equal(mkfifo(pipe, 0600), 0);
     assert_fails(f->context, write_file(f->context, &mtli_real_system, pipe, "x", 1), MTL_ERROR_IO,
                  "not a regular file");
-    assert_fails(f->context, write_file(f->context, &mtli_real_system, "/dev/null", "x", 1), MTL_ERROR_IO,
-                 "/dev/null");
+    assert_fails(f->context, write_file(f->context, &mtli_real_system, "/dev/null", "x", 1), MTL_ERROR_IO, "/dev/null");
     const char *nowhere = test_path(&f->folder, "none/file");
     assert_fails(f->context, write_file(f->context, &mtli_real_system, nowhere, "x", 1), MTL_ERROR_IO,
                  strerror(ENOENT));
@@ -219,7 +218,7 @@ static void test_keeps_read_only_files(void **state)
 
 /* ---- faults ---- */
 
-enum { CALL_OPEN, CALL_WRITE, CALL_FCHMOD, CALL_FSYNC, CALL_CLOSE, CALL_RENAME, NUM_CALLS };
+enum { CALL_OPEN, CALL_WRITE, CALL_FCHMOD, CALL_FSYNC, CALL_CLOSE, CALL_RENAME, CALL_LOCK, NUM_CALLS };
 
 /* Fails the `fail_at`-th call of a kind with `error`. */
 typedef struct faults {
@@ -293,10 +292,15 @@ static int fault_unlink(void *user, const char *path)
     return unlink(path);
 }
 
+static int fault_lock(void *user, int descriptor)
+{
+    return fails_now(user, CALL_LOCK) ? -1 : mtli_real_system.lock(NULL, descriptor);
+}
+
 static mtli_system faulty_system(faults *f)
 {
-    mtli_system system = {f,           fault_open,   fault_write, fault_fchmod, fault_fsync,
-                          fault_close, fault_rename, fault_unlink};
+    mtli_system system = {f,           fault_open,   fault_write,  fault_fchmod, fault_fsync,
+                          fault_close, fault_rename, fault_unlink, fault_lock};
     return system;
 }
 
@@ -308,11 +312,11 @@ static void test_every_call_failing(void **state)
         int kind, fail_at, error;
         const char *says;
     } cases[] = {
-        {CALL_OPEN, 1, ENOSPC, "cannot be created"},   {CALL_OPEN, 1, EMFILE, "cannot be created"},
-        {CALL_WRITE, 0, ENOSPC, "cannot be written"},  {CALL_WRITE, 0, EIO, "cannot be written"},
-        {CALL_FCHMOD, 0, EPERM, "permissions"},        {CALL_FSYNC, 0, EIO, "cannot be synced"},
-        {CALL_FSYNC, 0, ENOSPC, "cannot be synced"},   {CALL_CLOSE, 0, EIO, "cannot be closed"},
-        {CALL_RENAME, 0, EXDEV, "cannot be renamed"},  {CALL_RENAME, 0, EACCES, "cannot be renamed"},
+        {CALL_OPEN, 1, ENOSPC, "cannot be created"},  {CALL_OPEN, 1, EMFILE, "cannot be created"},
+        {CALL_WRITE, 0, ENOSPC, "cannot be written"}, {CALL_WRITE, 0, EIO, "cannot be written"},
+        {CALL_FCHMOD, 0, EPERM, "permissions"},       {CALL_FSYNC, 0, EIO, "cannot be synced"},
+        {CALL_FSYNC, 0, ENOSPC, "cannot be synced"},  {CALL_CLOSE, 0, EIO, "cannot be closed"},
+        {CALL_RENAME, 0, EXDEV, "cannot be renamed"}, {CALL_RENAME, 0, EACCES, "cannot be renamed"},
         {CALL_WRITE, 1, EDQUOT, "cannot be written"},
     };
     char *data = calloc(1, 100000); /* more than the buffer: two writes with the short one before */
@@ -376,7 +380,7 @@ static void test_names_that_are_taken(void **state)
     faults plan = {.kind = CALL_OPEN, .fail_at = 1, .error = EEXIST};
     mtli_system system = faulty_system(&plan);
     assert_ok(f->context, write_file(f->context, &system, path, "x", 1));
-    assert_int_equal(plan.calls[CALL_OPEN], 3);
+    assert_int_equal(plan.calls[CALL_OPEN], 4); /* the folder, the first name, what might lie there, the second */
 }
 
 static void test_a_failure_stays(void **state)
