@@ -65,5 +65,5 @@ void print_change(mtl_context *context, const choice best[REVIEW_TASKS], const c
         lower_is_better[t] = 1;
     }
     CHECK(context, mtl_delta_m(context, REVIEW_TASKS, errors, baseline, lower_is_better, &change));
-    printf("against %s: errors lower by %.1f %% of theirs in the mean (delta m)\n", path, 100 * change);
+    printf("delta m of the test errors against %s: %+.1f %% (more than 0 is better)\n", path, 100 * change);
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Every balancing method on two problems with three seeds: 16 kinds of reviews, and sentiment with topic. Small networks and
-# few rows, so that the whole takes an hour on two cores; what was run is kept in OUT, and not run again.
+# few rows, so that the whole takes 40 minutes on two cores; what was run is kept in OUT, and not run again.
 #
 #   sh tests/bench/balance_table.sh DATA OUT [BUILD]
 #
